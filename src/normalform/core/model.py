@@ -1,0 +1,355 @@
+"""The model: a spec fitted to a catalog, every name resolved to a real column.
+
+Decides whether a spec fits a database, and says in one go everything that does not. Never reads the database itself.
+After contract the text columns are gone: their definitions then come from the *baseline*, the tables as they stood
+before the first change, which the ledger keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import SpecError
+from .catalog import Catalog, Column, Table
+from .names import QName, display, nearest
+from .spec import LookupSpec, QualifierSpec, ReferenceSpec, ScopeSpec, Spec
+
+KEY_TYPES = ("int2", "int4", "int8", "uuid", "text", "varchar", "bpchar")
+
+
+@dataclass(frozen=True)
+class PathTable:
+    """Where a qualifier's path comes from: walk ``parent`` upward from the row with ``key`` = lookup.join."""
+
+    table: Table
+    key: str
+    name: str
+    join: str
+    parent: str | None
+    separator: str
+
+
+@dataclass(frozen=True)
+class ScopeCopy:
+    """Where an added scope column comes from: ``lookup.join = table.key``, then ``table.column``."""
+
+    table: Table
+    key: str
+    column: Column
+    join: str
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A table that owns a text, with its columns found."""
+
+    spec: LookupSpec
+    table: Table
+    key: Column
+    text: Column
+    aliases: Column | None
+    scope: tuple[str, ...]  # the scope columns' names on the lookup, the added one included
+    scope_types: tuple[str, ...]
+    scope_ready: bool  # they exist now; while False the scope is read through ``scope_copy``
+    scope_copy: ScopeCopy | None
+    qualifier_column: str | None
+    path: PathTable | None
+
+    @property
+    def name(self) -> str:
+        """The lookup's name in the spec."""
+        return self.spec.name
+
+    @property
+    def has_qualifier(self) -> bool:
+        """Whether equal names can be told apart."""
+        return self.qualifier_column is not None or self.path is not None
+
+    @property
+    def text_in_unique(self) -> bool:
+        """Whether the text stands in a plain unique index, so that a rename is a key update (CORRECTNESS 2)."""
+        return any(
+            i.unique and i.valid and i.predicate is None and any(c.column == self.text.name for c in i.columns)
+            and all(c.column is not None for c in i.columns)
+            for i in self.table.indexes
+        )
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A text column that should point at a lookup, with its columns found."""
+
+    spec: ReferenceSpec
+    table: Table
+    lookup: Lookup
+    text: Column
+    qualifier: Column | None
+    scope: tuple[Column, ...]
+    key_present: bool  # the key column exists now
+    text_present: bool  # the text column exists now (False after contract)
+
+    @property
+    def name(self) -> str:
+        """The reference's name in the spec."""
+        return self.spec.name
+
+    @property
+    def key(self) -> str:
+        """The key column's name."""
+        return self.spec.add
+
+    @property
+    def key_type(self) -> str:
+        """The key column's type: that of the lookup's key."""
+        return self.lookup.key.type
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The primary key's columns; empty when the table has none."""
+        return self.table.primary_key
+
+    @property
+    def nullable_scope(self) -> tuple[Column, ...]:
+        """Scope columns that may be NULL, under which MATCH SIMPLE would accept any key (CORRECTNESS 9)."""
+        return tuple(c for c in self.scope if not c.not_null)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything the planners need."""
+
+    spec: Spec
+    catalog: Catalog
+    lookups: tuple[Lookup, ...]
+    references: tuple[Reference, ...]
+    absent: tuple[ReferenceSpec, ...] = ()  # optional references whose table does not exist
+
+    def lookup(self, name: str) -> Lookup:
+        """Return the lookup of that name. Raises StopIteration when there is none."""
+        return next(entry for entry in self.lookups if entry.name == name)
+
+    def reference(self, name: str) -> Reference:
+        """Return the reference of that name. Raises StopIteration when there is none."""
+        return next(entry for entry in self.references if entry.name == name)
+
+    def references_of(self, lookup: Lookup) -> tuple[Reference, ...]:
+        """Return the references that point at a lookup."""
+        return tuple(r for r in self.references if r.lookup.name == lookup.name)
+
+
+def tables_of(spec: Spec) -> tuple[QName, ...]:
+    """Return every table that a spec names, each once, for the inspector."""
+    names: list[QName] = []
+    for lookup in spec.lookups:
+        names.append(lookup.table)
+        if lookup.scope is not None and lookup.scope.copy_table is not None:
+            names.append(lookup.scope.copy_table)
+        if lookup.qualifier is not None and lookup.qualifier.path_table is not None:
+            names.append(lookup.qualifier.path_table)
+    names.extend(reference.table for reference in spec.references)
+    return tuple(dict.fromkeys(names))
+
+
+def bind(spec: Spec, catalog: Catalog, baseline: Mapping[QName, Table] | None = None) -> Model:
+    """Fit a spec to a catalog.
+
+    Args:
+        spec: the spec.
+        catalog: the tables that :func:`tables_of` names, as they are now.
+        baseline: tables by qualified name as they stood before the first change; None before that.
+
+    Raises:
+        SpecError: with everything that does not fit: the key, the object and the nearest existing name.
+    """
+    binder = _Binder(spec, catalog, baseline or {})
+    model = binder.bind()
+    if binder.problems:
+        raise SpecError(binder.problems)
+    assert model is not None
+    return model
+
+
+class _Binder:
+    def __init__(self, spec: Spec, catalog: Catalog, baseline: Mapping[QName, Table]) -> None:
+        self.spec, self.catalog, self.baseline = spec, catalog, baseline
+        self.problems: list[str] = []
+
+    def problem(self, path: str, text: str) -> None:
+        self.problems.append(f"{path}: {text}")
+
+    def bind(self) -> Model | None:
+        lookups = {s.name: self.lookup(s) for s in self.spec.lookups}
+        references, absent = [], []
+        for spec in self.spec.references:
+            if spec.optional and self.catalog.find(spec.table) is None:
+                absent.append(spec)
+                continue
+            lookup = lookups.get(spec.lookup)
+            reference = self.reference(spec, lookup) if lookup is not None else None
+            if reference is not None:
+                references.append(reference)
+        if self.problems:
+            return None
+        return Model(
+            self.spec, self.catalog, tuple(v for v in lookups.values() if v), tuple(references), tuple(absent)
+        )
+
+    def table(self, path: str, name: QName) -> Table | None:
+        table = self.catalog.find(name)
+        if table is None:
+            near = nearest(str(name), self.catalog.names)
+            self.problem(path, f"no table {name}" + (f"; did you mean {near}?" if near else ""))
+        elif table.kind != "r":
+            kinds = {"p": "a partitioned table", "v": "a view", "m": "a materialized view", "f": "a foreign table"}
+            self.problem(path, f"{name} is {kinds.get(table.kind, 'no table')}; only ordinary tables are supported")
+            return None
+        return table
+
+    def column(self, path: str, table: Table, name: str, *, required: bool = True) -> Column | None:
+        column = table.column(name)
+        if column is None and table.name in self.baseline:
+            column = self.baseline[table.name].column(name)
+        if column is None and required:
+            near = nearest(name, (c.name for c in table.columns))
+            hint = f"; did you mean {display(near)}?" if near else ""
+            self.problem(path, f"{table.name} has no column {display(name)}{hint}")
+        return column
+
+    def text_column(self, path: str, table: Table, name: str) -> Column | None:
+        column = self.column(path, table, name)
+        if column is not None and not column.is_text:
+            self.problem(path, f"{table.name}.{display(name)} is {column.type}, not a text type")
+        return column
+
+    def lookup(self, spec: LookupSpec) -> Lookup | None:
+        path = f"lookup.{spec.name}"
+        table = self.table(f"{path}.table", spec.table)
+        if table is None:
+            return None
+        key = self.column(f"{path}.key", table, spec.key)
+        text = self.text_column(f"{path}.text", table, spec.text)
+        aliases = self.column(f"{path}.aliases", table, spec.aliases) if spec.aliases else None
+        if aliases is not None and aliases.base not in ("json", "jsonb", "_text", "_varchar"):
+            self.problem(f"{path}.aliases", f"{spec.aliases} is {aliases.type}; aliases are json, jsonb or text[]")
+        if key is not None:
+            self.check_key(path, table, key)
+        scope, types, ready, copy = self.scope(f"{path}.scope", table, spec.scope)
+        qualifier_column, walk = self.qualifier(f"{path}.qualifier", table, spec.qualifier)
+        added = set(scope) if copy is not None else set()
+        for column in spec.unique:
+            if column not in added:
+                self.column(f"{path}.unique", table, column)
+        if key is None or text is None:
+            return None
+        self.check_new_row(f"{path}.new_row", spec, table, {key.name, text.name, *scope}, walk)
+        return Lookup(spec, table, key, text, aliases, scope, types, ready, copy, qualifier_column, walk)
+
+    def check_key(self, path: str, table: Table, key: Column) -> None:
+        if key.base not in KEY_TYPES:
+            self.problem(f"{path}.key", f"{key.name} is {key.type}; keys are integers, uuid or text")
+        single = [i for i in table.indexes if i.unique and i.valid and i.predicate is None and len(i.columns) == 1]
+        if not any(i.columns[0].column == key.name for i in single):
+            self.problem(f"{path}.key", f"{table.name}.{display(key.name)} is not unique by itself")
+        if not key.not_null:
+            self.problem(f"{path}.key", f"{table.name}.{display(key.name)} may be NULL")
+
+    def check_new_row(
+        self, path: str, spec: LookupSpec, table: Table, filled: set[str], walk: PathTable | None
+    ) -> None:
+        for name, value in spec.new_row.items():
+            column = self.column(path, table, name)
+            if value.source == "qualifier":
+                if walk is None or walk.join != name:
+                    self.problem(f"{path}.{name}", 'from = "qualifier" fills the column that the qualifier joins')
+                elif value.otherwise is None and column is not None and column.not_null:
+                    self.problem(f"{path}.{name}", "needs otherwise = …: a tag may have no category, the column is NOT NULL")
+        for column in table.columns:
+            free = column.not_null and column.default is None and not column.identity and not column.generated
+            wanted = column.name not in filled and column.name not in spec.new_row
+            creates = any(r.on_unknown == "create" and r.lookup == spec.name for r in self.spec.references)
+            if free and wanted and (spec.new_row or creates):
+                self.problem(path, f"{table.name}.{display(column.name)} is NOT NULL without a default and is not filled")
+
+    def scope(
+        self, path: str, table: Table, spec: ScopeSpec | None
+    ) -> tuple[tuple[str, ...], tuple[str, ...], bool, ScopeCopy | None]:
+        if spec is None:
+            return (), (), True, None
+        if spec.add is None:
+            columns = [self.column(path, table, name) for name in spec.columns]
+            return spec.columns, tuple(c.type for c in columns if c), True, None
+        assert spec.copy_table is not None and spec.copy_column is not None and spec.join is not None
+        source = self.table(f"{path}.copy", spec.copy_table)
+        self.column(f"{path}.join", table, spec.join)
+        if source is None:
+            return (spec.add,), (), False, None
+        column = self.column(f"{path}.copy", source, spec.copy_column)
+        key = self.single_key(f"{path}.copy", source)
+        if column is None or key is None:
+            return (spec.add,), (), False, None
+        present = table.column(spec.add) is not None
+        return (spec.add,), (column.type,), present, ScopeCopy(source, key, column, spec.join)
+
+    def qualifier(
+        self, path: str, table: Table, spec: QualifierSpec | None
+    ) -> tuple[str | None, PathTable | None]:
+        if spec is None:
+            return None, None
+        if spec.column is not None:
+            self.text_column(path, table, spec.column)
+            return spec.column, None
+        assert spec.path_table is not None and spec.path_column is not None and spec.join is not None
+        source = self.table(f"{path}.path", spec.path_table)
+        self.column(f"{path}.join", table, spec.join)
+        if source is None:
+            return None, None
+        self.text_column(f"{path}.path", source, spec.path_column)
+        if spec.parent is not None:
+            self.column(f"{path}.parent", source, spec.parent)
+        key = self.single_key(f"{path}.path", source)
+        if key is None:
+            return None, None
+        return None, PathTable(source, key, spec.path_column, spec.join, spec.parent, spec.separator)
+
+    def single_key(self, path: str, table: Table) -> str | None:
+        if len(table.primary_key) == 1:
+            return table.primary_key[0]
+        self.problem(path, f"{table.name} needs a primary key of one column to be joined")
+        return None
+
+    def reference(self, spec: ReferenceSpec, lookup: Lookup | None) -> Reference | None:
+        path = f"reference.{spec.name}"
+        table = self.table(f"{path}.table", spec.table)
+        if table is None or lookup is None:
+            return None
+        text = self.text_column(f"{path}.text", table, spec.text)
+        qualifier = self.text_column(f"{path}.qualifier", table, spec.qualifier) if spec.qualifier else None
+        scope = [self.column(f"{path}.scope", table, name) for name in spec.scope]
+        self.check_foreign(path, table, spec, text, lookup)
+        if text is None:
+            return None
+        return Reference(
+            spec=spec,
+            table=table,
+            lookup=lookup,
+            text=text,
+            qualifier=qualifier,
+            scope=tuple(c for c in scope if c is not None),
+            key_present=table.column(spec.add) is not None,
+            text_present=table.column(spec.text) is not None,
+        )
+
+    def check_foreign(
+        self, path: str, table: Table, spec: ReferenceSpec, text: Column | None, lookup: Lookup
+    ) -> None:
+        before = self.baseline.get(table.name, table)
+        existing = before.column(spec.add)
+        if existing is not None:
+            self.problem(f"{path}.add", f"{table.name}.{display(spec.add)} exists already and is not ours")
+        same = [
+            r for r in self.spec.references
+            if r.table == spec.table and r.name != spec.name and r.add == spec.add
+        ]
+        if same:
+            self.problem(f"{path}.add", f"{display(spec.add)} is added by reference {same[0].name!r} too")

@@ -1,0 +1,99 @@
+"""Names of tables as written in SQL: parsing, and the closest existing name for an error's text.
+
+Decides how a name in a spec is read (folding to lower case unless quoted). Never quotes for execution:
+that is the work of ``psycopg.sql``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# One part of a name: a quoted identifier ("" stands for a quote inside it) or a bare one.
+_PART = re.compile(r'\s*(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<bare>[^\s".]+))\s*(?P<dot>\.|$)')
+_MAX_BYTES = 63  # NAMEDATALEN - 1
+
+
+@dataclass(frozen=True, order=True)
+class QName:
+    """A schema-qualified name. ``schema`` is empty while the search path has yet to be asked."""
+
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        """The name as a person writes it: quoted only where SQL would need it, without schema ``public``."""
+        parts = [self.name] if self.schema in ("", "public") else [self.schema, self.name]
+        return ".".join(display(part) for part in parts)
+
+
+def display(identifier: str) -> str:
+    """Return the identifier for people: quoted when it is not a plain lower-case word."""
+    if re.fullmatch(r"[a-z_][a-z0-9_$]*", identifier):
+        return identifier
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def split_name(text: str) -> tuple[str, ...]:
+    """Split a dotted SQL name into its parts, folding bare parts to lower case.
+
+    Args:
+        text: a name such as ``photos.tags`` or ``"Air Traffic"."Flights"``.
+
+    Raises:
+        ValueError: the text is not a dotted SQL name.
+    """
+    parts: list[str] = []
+    position = 0
+    while True:
+        match = _PART.match(text, position)
+        if match is None:
+            raise ValueError(f"{text!r} is not a name as SQL writes it")
+        quoted = match.group("quoted")
+        parts.append(quoted.replace('""', '"') if quoted is not None else match.group("bare").lower())
+        position = match.end()
+        if match.group("dot") != ".":
+            return tuple(parts)
+
+
+def parse_table(text: str) -> QName:
+    """Read a table's name: ``tags``, ``photos.tags``, ``"Air Traffic"."Flights"``.
+
+    Raises:
+        ValueError: not a name of one or two parts.
+    """
+    parts = split_name(text)
+    if len(parts) > 2:
+        raise ValueError(f"{text!r} has {len(parts)} parts; a table has one or two")
+    return QName(parts[0], parts[1]) if len(parts) == 2 else QName("", parts[0])
+
+
+def nearest(name: str, existing: Iterable[str]) -> str | None:
+    """Return the existing name that is most like the given one, or None when none is near."""
+    known = list(existing)
+    folded = {k.lower(): k for k in reversed(known)}
+    if name.lower() in folded:
+        return folded[name.lower()]
+    found = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def shorten(name: str, taken: Iterable[str] = ()) -> str:
+    """Cut an identifier to what PostgreSQL keeps (63 bytes) and make it differ from the taken ones.
+
+    A cut or a clash gets a suffix that depends on the full name alone, so that a resumed run finds the same name.
+    """
+    used = set(taken)
+    if len(name.encode()) <= _MAX_BYTES and name not in used:
+        return name
+    import hashlib
+
+    for attempt in range(1000):
+        digest = hashlib.sha256(f"{name}#{attempt}".encode()).hexdigest()[:8]
+        head = name.encode()[: _MAX_BYTES - 9].decode(errors="ignore")
+        candidate = f"{head}_{digest}"
+        if candidate not in used:
+            return candidate
+    raise ValueError(f"no free name for {name!r}")
