@@ -1,0 +1,50 @@
+# Every target works from a fresh clone: what it needs is installed into .venv first. Paths are relative,
+# because GNU make cannot handle spaces in the others.
+
+PYTHON := .venv/bin/python
+# How many test processes: `make test JOBS=4`.
+JOBS ?= auto
+# More arguments for pytest: `make test PYTEST='-k sync -x'`.
+PYTEST ?=
+# More arguments for the demo: `make demo DEMO='--keep --rows 100000'`.
+DEMO ?=
+
+RUN_PYTEST = $(PYTHON) -m pytest -n $(JOBS) $(PYTEST)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast test-matrix chaos lint format clean
+
+help:           ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
+
+install:        ## Python environment in .venv, with everything; nothing is done twice
+	@sh .ci/install
+
+demo: install   ## the whole migration on a million real tags, on a server of its own
+	@.venv/bin/normalform demo $(DEMO)
+
+test: install   ## all tests, on PostgreSQL 18 and 16, with a sample of the crash points
+	$(RUN_PYTEST) -m "not chaos"
+
+test-fast: install  ## under two minutes: what is not slow, on PostgreSQL 18
+	NORMALFORM_TEST_VERSIONS=18 $(RUN_PYTEST) -m "not chaos and not slow"
+
+test-matrix: install  ## all integration tests on the PostgreSQL 15 of Debian
+	NORMALFORM_TEST_VERSIONS=15 $(RUN_PYTEST) -m "not chaos" tests/integration
+
+chaos: install  ## every crash point there is, each killed and resumed
+	NORMALFORM_CHAOS=all $(RUN_PYTEST) tests/crash
+
+lint: install   ## ruff, mypy --strict, and who may import whom
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+
+format: install  ## let ruff rewrite what it can
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+clean:          ## what the targets above left behind
+	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
