@@ -26,12 +26,12 @@ class Column:
     base: str  # pg_type.typname of the base type: varchar, text, int4, uuid, citext …
     width: int | None = None
     not_null: bool = False
-    default: str | None = None
+    default: str | None = None  # the generation expression when ``generated`` is set
     identity: str = ""  # 'a', 'd' or ''
     generated: str = ""  # 's', 'v' or ''
     collation: str | None = None  # qualified and quoted, only when not the type's default
-    storage: str | None = None  # only when not the type's default
-    compression: str = ""
+    storage: str | None = None  # plain, external, extended, main; only when not the type's default
+    compression: str = ""  # pglz, lz4 or ''
     statistics: int | None = None
     comment: str | None = None
     acl: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class IndexColumn:
 
     column: str | None
     expression: str | None = None
-    opclass: str | None = None  # qualified, only when not the default of the type
+    opclass: str | None = None  # qualified, with its options; only when not the default of the type
     collation: str | None = None  # qualified, only when not the column's own
     descending: bool = False
     nulls_first: bool = False
@@ -97,7 +97,20 @@ class Constraint:
     reference_columns: tuple[str, ...] = ()
     on_delete: str = "a"  # pg_constraint.confdeltype
     on_update: str = "a"
-    index: str | None = None
+    index: str | None = None  # of p, u and x
+    comment: str | None = None
+    expression: str | None = None  # of c
+    operators: tuple[str, ...] = ()  # of x, as SQL writes them: OPERATOR(pg_catalog.=)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """An extended statistics object; dropping a column takes it along in silence."""
+
+    name: QName
+    columns: tuple[str, ...]  # every column that it reads, those in expressions too
+    definition: str
+    target: int | None = None
     comment: str | None = None
 
 
@@ -114,7 +127,10 @@ class InboundKey:
 
 @dataclass(frozen=True)
 class Trigger:
-    """A user-level trigger. ``events`` holds 'insert', 'update', 'delete', 'truncate'; ``timing`` before, after, instead."""
+    """A user-level trigger.
+
+    ``events`` holds insert, update, delete, truncate; ``timing`` is before, after or instead.
+    """
 
     name: str
     function: str
@@ -147,6 +163,7 @@ class Table:
     rows_estimate: float = 0.0
     bytes: int = 0  # pg_total_relation_size
     acl: tuple[str, ...] = ()
+    statistics: tuple[Statistics, ...] = ()
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name, or None."""
