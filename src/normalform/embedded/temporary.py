@@ -1,0 +1,102 @@
+"""Servers that live no longer than their process.
+
+Each stands in a folder of its own with a lock that its process holds while it lives. The lock goes with the
+process however that ends, so a folder whose lock is free belongs to nobody: it is removed at the next
+opportunity. This module must never remove a folder whose lock is held.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+from . import launch, process
+from .account import Account, server_account
+from .places import bases
+from .server import Server, start
+
+_PREFIX = "temporary-"
+_LOCK = "owner.lock"
+_CLUSTER = "cluster"
+
+
+def temporary(*, version: int = 18, settings: Mapping[str, str] | None = None, listen_loopback: bool = False) -> Server:
+    """Makes and starts a server that is removed with all its data when this process ends, or earlier.
+
+    Args:
+        version: major version of PostgreSQL.
+        settings: server settings by name.
+        listen_loopback: whether to listen on 127.0.0.1 too, at a free port, with a password.
+
+    Returns:
+        The running server; as a context manager, or by `Server.remove`, it goes at once.
+
+    Raises:
+        EmbeddedError: as `start`.
+    """
+    reap()
+    account = server_account()
+    folder, lock = _claim(account)
+    try:
+        server = start(folder / _CLUSTER, version=version, settings=settings, listen_loopback=listen_loopback)
+    except BaseException:
+        lock.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    server.own_folder = folder
+    atexit.register(_remove, server, folder, lock, os.getpid())
+    return server
+
+
+def reap() -> list[Path]:
+    """Stops and removes the temporary servers whose process is gone.
+
+    Returns:
+        The folders removed.
+    """
+    removed = []
+    for base in bases(server_account()):
+        for folder in base.glob(_PREFIX + "*"):
+            try:
+                lock = (folder / _LOCK).open("r+")
+            except FileNotFoundError:
+                continue  # being made, or being removed
+            with lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue  # its process lives
+                cluster = folder / _CLUSTER
+                found = process.read_pid_file(cluster)
+                if found is not None:
+                    launch.stop_postmaster(found.pid, cluster, "immediate", timeout=None)
+                shutil.rmtree(folder, ignore_errors=True)  # two may reap at once
+                removed.append(folder)
+    return removed
+
+
+def _claim(account: Account) -> tuple[Path, IO[str]]:
+    base = next(iter(bases(account)))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+    if account.switched:
+        folder.chmod(0o711)  # the server's user passes through; nobody else reads the names in it
+    # Locked under another name first: a lock that can be seen is a lock that is held.
+    fresh = folder / (_LOCK + ".new")
+    lock = fresh.open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    fresh.rename(folder / _LOCK)
+    return folder, lock
+
+
+def _remove(server: Server, folder: Path, lock: IO[str], owner: int) -> None:
+    if os.getpid() != owner:  # a forked child also runs what its parent registered
+        return
+    if folder.exists():
+        server.remove()
+    lock.close()
