@@ -275,9 +275,6 @@ class _Reader:
         on_delete = self.choice(path, data, "on_delete", ("restrict", "no_action", "cascade", "set_null"), "restrict")
         if required and on_delete == "set_null":
             self.problem(f"{path}.on_delete", "set_null needs required = false")
-        if bool(data.get("keep_text")) and required:
-            # A kept text may stand without a key; a required key would then refuse what the legacy code may write.
-            self.problem(f"{path}.keep_text", "needs required = false")
         return ReferenceSpec(
             name=name,
             table=self.parsed(f"{path}.table", str(data.get("table", name)), parse_table) or QName("", name),

@@ -1,0 +1,369 @@
+"""The shapes that everything is made of: the live lookup as a relation, a qualifier's path, how a value resolves.
+
+One definition serves audit, backfill, verify and decisions, so that they cannot disagree; the sync functions follow the
+same rules a row at a time (``sql.sync``). Relations use fixed column names:
+
+======== =====================================================================
+``s1`` … the scope columns, in the spec's order
+``x``    the text
+``q``    the qualifier (NULL where the reference has none)
+``id``   the lookup's key
+``path`` the qualifier that the lookup row has now (NULL where it has none)
+======== =====================================================================
+"""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from ..core.model import Lookup, PathTable, Reference
+from .quote import column, conjunction, ledger, raw, table
+
+SQL = sql.SQL
+#: Depth at which a chain of parents is taken for a cycle.
+MAX_DEPTH = 64
+#: Decisions of an operator that decide a value before the live lookup is asked.
+STORED = ("chosen", "merged", "folded", "null")
+
+
+def scope_names(count: int) -> list[str]:
+    """Return the fixed names of the scope columns: s1, s2 …"""
+    return [f"s{i + 1}" for i in range(count)]
+
+
+def all_paths(path: PathTable) -> sql.Composable:
+    """Return a query (cid, path) with the path of every row of the path table, from the roots down."""
+    if path.parent is None:
+        return SQL("SELECT c.{key} AS cid, c.{name}::text AS path FROM {table} c").format(
+            key=sql.Identifier(path.key), name=sql.Identifier(path.name), table=table(path.table.name)
+        )
+    return SQL(
+        "WITH RECURSIVE down(cid, path, depth) AS ("
+        "SELECT c.{key}, c.{name}::text, 1 FROM {table} c WHERE c.{parent} IS NULL "
+        "UNION ALL SELECT c.{key}, d.path || {sep} || c.{name}::text, d.depth + 1 "
+        "FROM {table} c JOIN down d ON c.{parent} = d.cid WHERE d.depth < {max}) SELECT cid, path FROM down"
+    ).format(
+        key=sql.Identifier(path.key),
+        name=sql.Identifier(path.name),
+        parent=sql.Identifier(path.parent),
+        table=table(path.table.name),
+        sep=sql.Literal(path.separator),
+        max=sql.Literal(MAX_DEPTH),
+    )
+
+
+def path_of(path: PathTable, start: sql.Composable) -> sql.Composable:
+    """Return a scalar subquery: the path of the row whose key is ``start``, walked from that row upward."""
+    if path.parent is None:
+        return SQL("(SELECT c.{name}::text FROM {table} c WHERE c.{key} = {start})").format(
+            key=sql.Identifier(path.key), name=sql.Identifier(path.name), table=table(path.table.name), start=start
+        )
+    return SQL(
+        "(WITH RECURSIVE up(parent, path, depth) AS ("
+        "SELECT c.{parent}, c.{name}::text, 1 FROM {table} c WHERE c.{key} = {start} "
+        "UNION ALL SELECT c.{parent}, c.{name}::text || {sep} || u.path, u.depth + 1 "
+        "FROM {table} c JOIN up u ON c.{key} = u.parent WHERE u.depth < {max}) "
+        "SELECT u.path FROM up u WHERE u.parent IS NULL)"
+    ).format(
+        key=sql.Identifier(path.key),
+        name=sql.Identifier(path.name),
+        parent=sql.Identifier(path.parent),
+        table=table(path.table.name),
+        sep=sql.Literal(path.separator),
+        start=start,
+        max=sql.Literal(MAX_DEPTH),
+    )
+
+
+def lookup_rows(lookup: Lookup, *, where: sql.Composable | None = None) -> sql.Composable:
+    """Return a query (id, s1 …, x, cid, own): the lookup's rows; the scope is read through its copy while it is absent.
+
+    ``cid`` is what the path starts from (NULL without a path), ``own`` the qualifier column's text (NULL without one).
+
+    Args:
+        lookup: the lookup.
+        where: a condition on alias ``l`` (the lookup's table).
+    """
+    scope: list[sql.Composable]
+    join: sql.Composable = SQL("")
+    if lookup.scope_ready or lookup.scope_copy is None:
+        scope = [column("l", name) for name in lookup.scope]
+    else:
+        copy = lookup.scope_copy
+        scope = [column("sc", copy.column.name)]
+        join = SQL(" LEFT JOIN {} sc ON {} = {}").format(
+            table(copy.table.name), column("sc", copy.key), column("l", copy.join)
+        )
+    picked = [SQL("{} AS id").format(column("l", lookup.key.name))]
+    picked += [SQL("{} AS {}").format(s, sql.Identifier(n)) for s, n in zip(scope, scope_names(len(scope)), strict=True)]
+    picked.append(SQL("{} AS x").format(column("l", lookup.text.name)))
+    cid = column("l", lookup.path.join) if lookup.path else SQL("NULL::integer")
+    own = SQL("{}::text").format(column("l", lookup.qualifier_column)) if lookup.qualifier_column else SQL("NULL::text")
+    picked += [SQL("{} AS cid").format(cid), SQL("{} AS own").format(own)]
+    return SQL("SELECT {} FROM {} l{}{}").format(
+        SQL(", ").join(picked), table(lookup.table.name), join, SQL(" WHERE {}").format(where) if where else SQL("")
+    )
+
+
+def candidates(lookup: Lookup) -> sql.Composable:
+    """Return a query (id, s1 …, x, path) of the whole lookup with every row's path, for set-wise work."""
+    cols = SQL(", ").join([SQL("l.{}").format(sql.Identifier(n)) for n in ["id", *scope_names(len(lookup.scope)), "x"]])
+    if lookup.path is None:
+        return SQL("SELECT {}, l.own AS path FROM ({}) l").format(cols, lookup_rows(lookup))
+    return SQL("SELECT {}, p.path FROM ({}) l LEFT JOIN ({}) p ON p.cid = l.cid").format(
+        cols, lookup_rows(lookup), all_paths(lookup.path)
+    )
+
+
+def aliases_of(lookup: Lookup, row: str = "l") -> sql.Composable:
+    """Return a set-returning subquery (a) of the aliases of the row with the given alias name.
+
+    Anything that is not an array of strings counts as no alias.
+    """
+    assert lookup.aliases is not None
+    col = column(row, lookup.aliases.name)
+    if lookup.aliases.base in ("_text", "_varchar"):
+        return SQL("SELECT u.a::text AS a FROM unnest({}) u(a)").format(col)
+    return SQL(
+        "SELECT e.v #>> '{{}}' AS a FROM jsonb_array_elements("
+        "CASE WHEN jsonb_typeof({0}::jsonb) = 'array' THEN {0}::jsonb ELSE '[]'::jsonb END) e(v) "
+        "WHERE jsonb_typeof(e.v) = 'string'"
+    ).format(col)
+
+
+def alias_rows(lookup: Lookup) -> sql.Composable:
+    """Return a query (id, s1 …, x): every alias of every lookup row. Only for lookups that have aliases."""
+    names = scope_names(len(lookup.scope))
+    cols = SQL(", ").join([SQL("r.{}").format(sql.Identifier(n)) for n in ["id", *names]])
+    return SQL("SELECT {}, al.a AS x FROM ({}) r JOIN {} l ON {} = r.id CROSS JOIN LATERAL ({}) al").format(
+        cols, lookup_rows(lookup), table(lookup.table.name), column("l", lookup.key.name), aliases_of(lookup)
+    )
+
+
+def reference_values(reference: Reference, alias: str = "t") -> sql.Composable:
+    """Return the select list ``s1 …, x, q`` of a reference's row."""
+    parts = [
+        SQL("{} AS {}").format(column(alias, c.name), sql.Identifier(n))
+        for c, n in zip(reference.scope, scope_names(len(reference.scope)), strict=True)
+    ]
+    parts.append(SQL("{} AS x").format(column(alias, reference.text.name)))
+    q = SQL("{}::text").format(column(alias, reference.qualifier.name)) if reference.qualifier else SQL("NULL::text")
+    parts.append(SQL("{} AS q").format(q))
+    return SQL(", ").join(parts)
+
+
+def smallest(lookup: Lookup, argument: sql.Composable) -> sql.Composable:
+    """Return an aggregate that picks one key; it only ever runs over equal keys or to show a candidate."""
+    if lookup.key.base == "uuid":  # min(uuid) is new in PostgreSQL 18
+        return SQL("min(({})::text)::uuid").format(argument)
+    return SQL("min({})").format(argument)
+
+
+def smallest_where(lookup: Lookup, argument: sql.Composable, condition: sql.Composable) -> sql.Composable:
+    """The same, over the rows that meet a condition."""
+    if lookup.key.base == "uuid":
+        return SQL("(min(({})::text) FILTER (WHERE {}))::uuid").format(argument, condition)
+    return SQL("min({}) FILTER (WHERE {})").format(argument, condition)
+
+
+def same_scope(left: str, right: str, count: int) -> sql.Composable:
+    """Return ``left.s1 = right.s1 AND …``."""
+    return conjunction(
+        [SQL("{} = {}").format(column(left, n), column(right, n)) for n in scope_names(count)]
+    )
+
+
+def scope_array(alias: str, count: int) -> sql.Composable:
+    """Return the scope as text[], the form in which mapping and decisions hold it."""
+    if count == 0:
+        return SQL("'{{}}'::text[]").format()
+    return SQL("ARRAY[{}]").format(
+        SQL(", ").join([SQL("{}::text").format(column(alias, n)) for n in scope_names(count)])
+    )
+
+
+def decided(reference: Reference, alias: str, *, how: tuple[str, ...] = STORED) -> sql.Composable:
+    """Return the join condition of mapping ``m`` to a values relation: the operator's decision for its value."""
+    return SQL(
+        "m.reference = {ref} AND m.how = ANY({how}) AND m.scope = {scope} AND m.value = {a}.x::text "
+        "AND m.qualifier IS NOT DISTINCT FROM {a}.q"
+    ).format(
+        ref=sql.Literal(reference.name),
+        how=sql.Literal(list(how)),
+        scope=scope_array(alias, len(reference.scope)),
+        a=sql.Identifier(alias),
+    )
+
+
+def key_cast(reference: Reference, expression: sql.Composable) -> sql.Composable:
+    """Return the text form of a key cast to the key's type."""
+    return SQL("({})::{}").format(expression, raw(reference.key_type))
+
+
+def resolve_all(reference: Reference, values: sql.Composable, *, stored: bool) -> sql.Composable:
+    """Return a query that resolves a large relation of values against the whole live lookup (hash joins).
+
+    Args:
+        reference: the reference.
+        values: a query (s1 …, x, q, further columns); it is not grouped here.
+        stored: whether the ledger exists, so that the operator's decisions are asked first.
+
+    Returns:
+        A query of every column of ``values`` plus ``how``, ``id`` (the key, NULL when unresolved), ``path`` (what the
+        key's row has now) and ``found`` (how many lookup rows have the text). ``how`` is exact, qualified, alias,
+        ambiguous, orphan, or an operator's decision.
+    """
+    lookup = reference.lookup
+    n = len(reference.scope)
+    names = [SQL("c.{}").format(sql.Identifier(s)) for s in scope_names(n)]
+    group = SQL(", ").join([*names, SQL("c.x")])
+    key = smallest(lookup, SQL("c.id"))
+    scope_join = same_scope("v", "b", n)
+    parts: list[sql.Composable] = [SQL("v AS ({})").format(values), SQL("c AS ({})").format(candidates(lookup))]
+    parts.append(
+        SQL("b AS (SELECT {g}, count(*) AS n, {key} AS id, min(c.path) AS path FROM c GROUP BY {g})").format(
+            g=group, key=key
+        )
+    )
+    parts.append(
+        SQL("bq AS (SELECT {g}, c.path, count(*) AS n, {key} AS id FROM c WHERE c.path IS NOT NULL GROUP BY {g}, c.path)")
+        .format(g=group, key=key)
+    )
+    joins: list[sql.Composable] = [
+        SQL("LEFT JOIN b ON {} AND b.x = v.x").format(scope_join),
+        SQL("LEFT JOIN bq ON b.n > 1 AND {} AND bq.x = v.x AND bq.path = v.q").format(same_scope("v", "bq", n)),
+    ]
+    cases: list[sql.Composable] = [
+        SQL("WHEN b.n = 1 THEN 'exact' WHEN bq.n = 1 THEN 'qualified' WHEN b.n > 1 THEN 'ambiguous'").format()
+    ]
+    keys: list[sql.Composable] = [SQL("WHEN b.n = 1 THEN b.id WHEN bq.n = 1 THEN bq.id WHEN b.n > 1 THEN NULL").format()]
+    paths: list[sql.Composable] = [SQL("WHEN b.n = 1 THEN b.path WHEN bq.n = 1 THEN bq.path").format()]
+    if lookup.aliases is not None:
+        parts.append(
+            SQL("al AS (SELECT {g}, count(DISTINCT c.id) AS n, {key} AS id FROM ({rows}) c GROUP BY {g})").format(
+                g=group, key=key, rows=alias_rows(lookup)
+            )
+        )
+        joins.append(SQL("LEFT JOIN al ON b.n IS NULL AND {} AND al.x = v.x").format(same_scope("v", "al", n)))
+        cases.append(SQL("WHEN al.n = 1 THEN 'alias' WHEN al.n > 1 THEN 'ambiguous'").format())
+        keys.append(SQL("WHEN al.n = 1 THEN al.id").format())
+        paths.append(SQL("WHEN al.n = 1 THEN (SELECT c.path FROM c WHERE c.id = al.id)").format())
+    if stored:
+        # A decision holds only while the row that it names is there, in the value's own scope.
+        joins.append(
+            SQL(
+                "LEFT JOIN {map} m ON {on} LEFT JOIN c mc ON mc.id = {key} AND {scope}"
+            ).format(
+                map=ledger("mapping"),
+                on=decided(reference, "v"),
+                key=key_cast(reference, SQL("m.key")),
+                scope=same_scope("v", "mc", n),
+            )
+        )
+        cases.insert(0, SQL("WHEN mc.id IS NOT NULL OR m.how = 'null' THEN m.how").format())
+        keys.insert(0, SQL("WHEN mc.id IS NOT NULL THEN mc.id WHEN m.how = 'null' THEN NULL").format())
+        paths.insert(0, SQL("WHEN mc.id IS NOT NULL THEN mc.path WHEN m.how = 'null' THEN NULL").format())
+    return SQL(
+        "WITH {parts} SELECT v.*, CASE {cases} ELSE 'orphan' END AS how, CASE {keys} END AS id, "
+        "CASE {paths} END AS path, coalesce(b.n, 0) AS found FROM v {joins}"
+    ).format(
+        parts=SQL(", ").join(parts),
+        cases=SQL(" ").join(cases),
+        keys=SQL(" ").join(keys),
+        paths=SQL(" ").join(paths),
+        joins=SQL(" ").join(joins),
+    )
+
+
+def resolve_few(reference: Reference, values: str) -> sql.Composable:
+    """Return CTEs that resolve the few values of one batch by probing the lookup's (scope, text) index.
+
+    Needs the ledger and expand's lookup index. The laterals end in OFFSET 0 so that the planner cannot turn the
+    probes into a scan of the whole lookup for each batch.
+
+    Args:
+        reference: the reference.
+        values: name of a CTE (s1 …, x, q), distinct, with x NOT NULL.
+
+    Returns:
+        ``, name AS (…)`` CTEs to put behind it; the last is ``resolved`` (s1 …, x, q, how, id) with one row per value
+        (how ``orphan`` or ``ambiguous`` and id NULL where nothing decides). Aliases are taken from the stored mapping
+        and believed only while the row still lists them.
+    """
+    lookup = reference.lookup
+    n = len(reference.scope)
+    scope = scope_names(n)
+    v = SQL(", ").join([SQL("v.{}").format(sql.Identifier(c)) for c in [*scope, "x", "q"]])
+    c = SQL(", ").join([SQL("c.{}").format(sql.Identifier(c)) for c in [*scope, "x", "q"]])
+    probe = conjunction(
+        [
+            *[
+                SQL("{} = {}").format(column("l", name), column("v", s))
+                for name, s in zip(lookup.scope, scope, strict=True)
+            ],
+            SQL("{} = v.x").format(column("l", lookup.text.name)),
+        ]
+    )
+    if lookup.path is not None:
+        paths = SQL(
+            "nf_paths AS MATERIALIZED (SELECT k.cid, {walk} AS path FROM (SELECT DISTINCT cid FROM nf_found) k)"
+        ).format(walk=path_of(lookup.path, SQL("k.cid")))
+        join, path = SQL("LEFT JOIN nf_paths p ON p.cid = c.cid"), SQL("p.path")
+    else:
+        paths, join, path = SQL("nf_paths AS (SELECT 1)"), SQL(""), SQL("c.own")
+    by_path = SQL("{} = c.q").format(path)
+    alias: sql.Composable = SQL("NULL::{}").format(raw(reference.key_type))
+    if lookup.aliases is not None:
+        alias = SQL(
+            "(SELECT {id} FROM {map} m JOIN {lookup} l ON {id} = {key} WHERE {on} AND {scope} "
+            "AND EXISTS (SELECT FROM ({aliases}) al WHERE al.a = v.x))"
+        ).format(
+            id=column("l", lookup.key.name),
+            map=ledger("mapping"),
+            lookup=table(lookup.table.name),
+            key=key_cast(reference, SQL("m.key")),
+            on=decided(reference, "v", how=("alias",)),
+            scope=conjunction(
+                [SQL("{} = {}").format(column("l", a), column("v", s)) for a, s in zip(lookup.scope, scope, strict=True)]
+            ),
+            aliases=aliases_of(lookup),
+        )
+    in_scope = conjunction(
+        [
+            SQL("{} = {}").format(column("k", lookup.key.name), key_cast(reference, SQL("m.key"))),
+            *[SQL("{} = {}").format(column("k", a), column("v", s)) for a, s in zip(lookup.scope, scope, strict=True)],
+        ]
+    )
+    return SQL(
+        ", nf_found AS MATERIALIZED (SELECT {v}, f.id, f.cid, f.own FROM {values} v CROSS JOIN LATERAL "
+        "({rows} OFFSET 0) f), {paths}, "
+        "nf_live AS (SELECT {c}, count(*) AS n, {first} AS id, count(*) FILTER (WHERE {by_path}) AS nq, "
+        "{first_q} AS idq FROM nf_found c {join} GROUP BY {c}), "
+        "nf_any AS (SELECT {v}, m.how AS m_how, k.{key} AS m_id, coalesce(r.n, 0) AS n, r.id, r.nq, r.idq FROM {values} v "
+        "LEFT JOIN {map} m ON {on} LEFT JOIN {lookup} k ON {in_scope} "
+        "LEFT JOIN nf_live r ON {same} AND r.x = v.x AND r.q IS NOT DISTINCT FROM v.q), "
+        "nf_named AS (SELECT {v}, CASE WHEN v.m_id IS NOT NULL OR v.m_how = 'null' THEN v.m_how WHEN v.n = 1 THEN 'exact' "
+        "WHEN v.nq = 1 THEN 'qualified' WHEN v.n > 1 THEN 'ambiguous' END AS how, "
+        "CASE WHEN v.m_id IS NOT NULL THEN v.m_id WHEN v.m_how = 'null' THEN NULL WHEN v.n = 1 THEN v.id "
+        "WHEN v.nq = 1 THEN v.idq END AS id FROM nf_any v), "
+        "nf_last AS (SELECT {v}, v.how, v.id, CASE WHEN v.how IS NULL THEN {alias} END AS alias_id FROM nf_named v), "
+        "resolved AS (SELECT {v}, coalesce(v.how, CASE WHEN v.alias_id IS NOT NULL THEN 'alias' ELSE 'orphan' END) AS how, "
+        "coalesce(v.id, v.alias_id) AS id FROM nf_last v)"
+    ).format(
+        v=v,
+        c=c,
+        values=sql.Identifier(values),
+        rows=lookup_rows(lookup, where=probe),
+        paths=paths,
+        first=smallest(lookup, SQL("c.id")),
+        by_path=by_path,
+        first_q=smallest_where(lookup, SQL("c.id"), by_path),
+        join=join,
+        key=sql.Identifier(lookup.key.name),
+        map=ledger("mapping"),
+        on=decided(reference, "v"),
+        lookup=table(lookup.table.name),
+        in_scope=in_scope,
+        same=same_scope("r", "v", n) if n else SQL("true"),
+        alias=alias,
+    )
