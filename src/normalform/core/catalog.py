@@ -101,6 +101,7 @@ class Constraint:
     comment: str | None = None
     expression: str | None = None  # of c
     operators: tuple[str, ...] = ()  # of x, as SQL writes them: OPERATOR(pg_catalog.=)
+    period: bool = False  # WITHOUT OVERLAPS or PERIOD (PostgreSQL 18)
 
 
 @dataclass(frozen=True)

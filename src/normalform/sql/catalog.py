@@ -228,7 +228,8 @@ SELECT k.conrelid::bigint AS oid, k.conname AS name, k.contype::text AS kind,
                FROM pg_catalog.unnest(k.conexclop) WITH ORDINALITY AS u (operator, n)
                JOIN pg_catalog.pg_operator AS op ON op.oid = u.operator
                JOIN pg_catalog.pg_namespace AS opn ON opn.oid = op.oprnamespace
-              ORDER BY u.n) AS operators
+              ORDER BY u.n) AS operators,
+       coalesce((pg_catalog.to_jsonb(k) ->> 'conperiod')::boolean, false) AS period
   FROM pg_catalog.pg_constraint AS k
   LEFT JOIN pg_catalog.pg_class AS r ON r.oid = k.confrelid AND k.contype = 'f'
   LEFT JOIN pg_catalog.pg_namespace AS rn ON rn.oid = r.relnamespace
