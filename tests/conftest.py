@@ -1,0 +1,5 @@
+"""What every test may use. The fixtures live in `fix_*.py`, one noun each."""
+
+from __future__ import annotations
+
+pytest_plugins = ["fix_servers", "fix_sessions"]
