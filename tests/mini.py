@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (rows of SQL read better on one line)
 """A small PhotoCat: every shape of the legacy schema in six tables, and its spec. Shared by the integration tests."""
 
 from __future__ import annotations

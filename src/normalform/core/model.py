@@ -51,7 +51,7 @@ class Lookup:
     aliases: Column | None
     scope: tuple[str, ...]  # the scope columns' names on the lookup, the added one included
     scope_types: tuple[str, ...]
-    scope_ready: bool  # they exist now; while False the scope is read through ``scope_copy``
+    scope_ready: bool  # they exist now and are filled; while False the scope is read through ``scope_copy``
     scope_copy: ScopeCopy | None
     qualifier_column: str | None
     path: PathTable | None
@@ -70,7 +70,10 @@ class Lookup:
     def text_in_unique(self) -> bool:
         """Whether the text stands in a plain unique index, so that a rename is a key update (CORRECTNESS 2)."""
         return any(
-            i.unique and i.valid and i.predicate is None and any(c.column == self.text.name for c in i.columns)
+            i.unique
+            and i.valid
+            and i.predicate is None
+            and any(c.column == self.text.name for c in i.columns)
             and all(c.column is not None for c in i.columns)
             for i in self.table.indexes
         )
@@ -191,9 +194,7 @@ class _Binder:
                 references.append(reference)
         if self.problems:
             return None
-        return Model(
-            self.spec, self.catalog, tuple(v for v in lookups.values() if v), tuple(references), tuple(absent)
-        )
+        return Model(self.spec, self.catalog, tuple(v for v in lookups.values() if v), tuple(references), tuple(absent))
 
     def table(self, path: str, name: QName) -> Table | None:
         table = self.catalog.find(name)
@@ -263,13 +264,17 @@ class _Binder:
                 if walk is None or walk.join != name:
                     self.problem(f"{path}.{name}", 'from = "qualifier" fills the column that the qualifier joins')
                 elif value.otherwise is None and column is not None and column.not_null:
-                    self.problem(f"{path}.{name}", "needs otherwise = …: a tag may have no category, the column is NOT NULL")
+                    self.problem(
+                        f"{path}.{name}", "needs otherwise = …: a tag may have no category, the column is NOT NULL"
+                    )
         for column in table.columns:
             free = column.not_null and column.default is None and not column.identity and not column.generated
             wanted = column.name not in filled and column.name not in spec.new_row
             creates = any(r.on_unknown == "create" and r.lookup == spec.name for r in self.spec.references)
             if free and wanted and (spec.new_row or creates):
-                self.problem(path, f"{table.name}.{display(column.name)} is NOT NULL without a default and is not filled")
+                self.problem(
+                    path, f"{table.name}.{display(column.name)} is NOT NULL without a default and is not filled"
+                )
 
     def scope(
         self, path: str, table: Table, spec: ScopeSpec | None
@@ -279,7 +284,9 @@ class _Binder:
         if spec.add is None:
             columns = [self.column(path, table, name) for name in spec.columns]
             return spec.columns, tuple(c.type for c in columns if c), True, None
-        assert spec.copy_table is not None and spec.copy_column is not None and spec.join is not None
+        assert spec.copy_table is not None
+        assert spec.copy_column is not None
+        assert spec.join is not None
         source = self.table(f"{path}.copy", spec.copy_table)
         self.column(f"{path}.join", table, spec.join)
         if source is None:
@@ -288,18 +295,24 @@ class _Binder:
         key = self.single_key(f"{path}.copy", source)
         if column is None or key is None:
             return (spec.add,), (), False, None
-        present = table.column(spec.add) is not None
-        return (spec.add,), (column.type,), present, ScopeCopy(source, key, column, spec.join)
+        # Until constrain has made it NOT NULL, the added column may not be filled yet: the copy is what counts.
+        added = table.column(spec.add)
+        return (
+            (spec.add,),
+            (column.type,),
+            added is not None and added.not_null,
+            ScopeCopy(source, key, column, spec.join),
+        )
 
-    def qualifier(
-        self, path: str, table: Table, spec: QualifierSpec | None
-    ) -> tuple[str | None, PathTable | None]:
+    def qualifier(self, path: str, table: Table, spec: QualifierSpec | None) -> tuple[str | None, PathTable | None]:
         if spec is None:
             return None, None
         if spec.column is not None:
             self.text_column(path, table, spec.column)
             return spec.column, None
-        assert spec.path_table is not None and spec.path_column is not None and spec.join is not None
+        assert spec.path_table is not None
+        assert spec.path_column is not None
+        assert spec.join is not None
         source = self.table(f"{path}.path", spec.path_table)
         self.column(f"{path}.join", table, spec.join)
         if source is None:
@@ -326,7 +339,7 @@ class _Binder:
         text = self.text_column(f"{path}.text", table, spec.text)
         qualifier = self.text_column(f"{path}.qualifier", table, spec.qualifier) if spec.qualifier else None
         scope = [self.column(f"{path}.scope", table, name) for name in spec.scope]
-        self.check_foreign(path, table, spec, text, lookup)
+        self.check_key_is_free(path, table, spec)
         if text is None:
             return None
         return Reference(
@@ -340,16 +353,11 @@ class _Binder:
             text_present=table.column(spec.text) is not None,
         )
 
-    def check_foreign(
-        self, path: str, table: Table, spec: ReferenceSpec, text: Column | None, lookup: Lookup
-    ) -> None:
+    def check_key_is_free(self, path: str, table: Table, spec: ReferenceSpec) -> None:
         before = self.baseline.get(table.name, table)
         existing = before.column(spec.add)
         if existing is not None:
             self.problem(f"{path}.add", f"{table.name}.{display(spec.add)} exists already and is not ours")
-        same = [
-            r for r in self.spec.references
-            if r.table == spec.table and r.name != spec.name and r.add == spec.add
-        ]
+        same = [r for r in self.spec.references if r.table == spec.table and r.name != spec.name and r.add == spec.add]
         if same:
             self.problem(f"{path}.add", f"{display(spec.add)} is added by reference {same[0].name!r} too")

@@ -26,7 +26,7 @@ class Lock(Enum):
 class Mode(Enum):
     """How a step runs.
 
-    TRANSACTION: one short transaction under lock_timeout and statement_timeout, tried again with jitter (CORRECTNESS 18).
+    TRANSACTION: one short transaction under lock_timeout and statement_timeout, tried again (CORRECTNESS 18).
     REWRITE: one transaction that reads or rewrites the table under its lock; lock_timeout only, shown in the plan.
     CONCURRENT: autocommit with both timeouts 0: no DML queues behind it (CORRECTNESS 19).
     BATCHES: work of many short transactions, done by the phase's own handler (`Step.work`).

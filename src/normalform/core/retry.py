@@ -24,7 +24,7 @@ def waits(seed: int | None = None) -> Iterator[float]:
 
     Jitter keeps two waiters from meeting again and again (AWS Architecture Blog, "Exponential Backoff And Jitter").
     """
-    source = random.Random(seed)
+    source = random.Random(seed)  # noqa: S311  (jitter, not a secret)
     ceiling = FIRST_WAIT
     while True:
         yield source.uniform(ceiling / 2, ceiling)

@@ -29,7 +29,7 @@ T = TypeVar("T")
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-# The keys of each table of the file; the JSON Schema in `normalform/spec.schema.json` says the same and a test compares.
+# The keys of each table of the file; `normalform/spec.schema.json` says the same, and a test compares the two.
 TOP = ("version", "lookup", "reference", "defaults", "environment", "backfill", "hooks")
 LOOKUP = ("table", "key", "text", "aliases", "scope", "qualifier", "unique", "new_row", "rename")
 SCOPE = ("columns", "add", "copy", "join")
@@ -166,7 +166,7 @@ class _Reader:
         )
 
     def tables(self, key: str, data: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-        found = []
+        found: list[tuple[str, Mapping[str, Any]]] = []
         for name, value in self.table("", data, key).items():
             if isinstance(value, dict):
                 found.append((name, value))
@@ -245,13 +245,13 @@ class _Reader:
             if isinstance(value, str | int | float | bool):
                 result[column] = NewValue("value", value=value)
             elif not isinstance(value, dict):
-                self.problem(where, "must be a value or { from = \"qualifier\", otherwise = … }")
+                self.problem(where, 'must be a value or { from = "qualifier", otherwise = … }')
             else:
                 self.keys(where, value, NEW_VALUE)
                 if value.get("from") == "qualifier":
                     result[column] = NewValue("qualifier", otherwise=self.get(where, value, "otherwise", str))
                 else:
-                    self.problem(f"{where}.from", f"must be \"qualifier\", not {value.get('from')!r}")
+                    self.problem(f"{where}.from", f'must be "qualifier", not {value.get("from")!r}')
         return result
 
     def reference(self, name: str, data: Mapping[str, Any], lookups: Mapping[str, LookupSpec]) -> ReferenceSpec:
@@ -292,10 +292,7 @@ class _Reader:
         )
 
     def scope_agrees(self, path: str, scope: tuple[str, ...], lookup: LookupSpec) -> None:
-        if lookup.scope is None:
-            wanted = 0
-        else:
-            wanted = 1 if lookup.scope.add else len(lookup.scope.columns)
+        wanted = 0 if lookup.scope is None else 1 if lookup.scope.add else len(lookup.scope.columns)
         if len(scope) != wanted:
             self.problem(
                 f"{path}.scope",

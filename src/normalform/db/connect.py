@@ -121,6 +121,7 @@ def refuse_transaction_pooler(connector: Connector) -> None:
                 seen.add(("shared", row[0]))
         if len(seen) != 1 or next(iter(seen))[1] != mark:
             raise DatabaseRefused(
-                f"{connector.display} is behind a proxy that pools transactions: a session's settings and locks do not stay",
+                f"{connector.display} is behind a proxy that pools transactions: "
+                "a session's settings and locks do not stay",
                 hint="give a URL that reaches the server itself, or a session-pooling port",
             )

@@ -48,7 +48,7 @@ def do_steps(ctx: Context, steps: Sequence[Step], handlers: Handlers) -> None:
                     hint="rename or drop it, then run the same command again",
                 )
             ctx.point(f"{step.id}:intend")
-            ledger.intend(ctx.conn, ctx.run, step, position)
+            ledger.intend(ctx.conn, ctx.run, step)
             ctx.point(f"{step.id}:intended")
         _do(ctx, step, handlers)
     ctx.say("step", "", "", len(steps), len(steps), "steps")
@@ -73,7 +73,7 @@ def undo_steps(ctx: Context, phase: str, handlers: Handlers, *, skip: frozenset[
 
 def probe(conn: psycopg.Connection, query: str) -> bool:
     """Run a step's probe: a query of one boolean."""
-    row = conn.execute(query).fetchone()  # type: ignore[arg-type]
+    row = conn.execute(query).fetchone()
     return bool(row and row[0])
 
 

@@ -40,7 +40,7 @@ def ddl() -> str:
 def install(conn: psycopg.Connection) -> None:
     """Make the ledger; one transaction, so that it is there whole or not at all."""
     with conn.transaction():
-        conn.execute(ddl())  # type: ignore[arg-type]
+        conn.execute(ddl())
 
 
 def uninstall_sql() -> str:
@@ -144,39 +144,49 @@ def note(conn: psycopg.Connection, run: int | None, kind: str, name: str, text: 
     )
 
 
-def save_baseline(conn: psycopg.Connection, tables: Iterable[Table]) -> None:
-    """Keep the tables as they stand; a table that is kept already stays as it was first seen."""
+def save_baseline(conn: psycopg.Connection, tables: Iterable[Table], taken: str = "start") -> None:
+    """Keep the tables as they stand; a table that is kept already stays as it was first seen.
+
+    Args:
+        conn: the run's session.
+        tables: what to keep.
+        taken: ``start`` for the state before the first change, or the phase before which they are kept.
+    """
     for table in tables:
         conn.execute(
-            "INSERT INTO normalform.baseline (schema_name, table_name, definition) VALUES (%s, %s, %s) "
+            "INSERT INTO normalform.baseline (taken, schema_name, table_name, definition) VALUES (%s, %s, %s, %s) "
             "ON CONFLICT DO NOTHING",
-            (table.name.schema, table.name.name, json.dumps(to_json(table))),
+            (taken, table.name.schema, table.name.name, json.dumps(to_json(table))),
         )
 
 
-def forget_baseline(conn: psycopg.Connection) -> None:
-    """Forget the kept tables; for when everything has been undone."""
-    conn.execute("DELETE FROM normalform.baseline")
+def forget_baseline(conn: psycopg.Connection, taken: str = "start") -> None:
+    """Forget the tables kept under that name; for when what came after has been undone."""
+    conn.execute("DELETE FROM normalform.baseline WHERE taken = %s", (taken,))
 
 
-def baseline(conn: psycopg.Connection) -> dict[QName, Table]:
+def baseline(conn: psycopg.Connection, taken: str = "start") -> dict[QName, Table]:
     """Read the kept tables by name."""
-    rows = conn.execute("SELECT definition FROM normalform.baseline").fetchall()
+    rows = conn.execute("SELECT definition FROM normalform.baseline WHERE taken = %s", (taken,)).fetchall()
     tables = [table_from_json(r[0]) for r in rows]
     return {t.name: t for t in tables}
 
 
-def intend(conn: psycopg.Connection, run: int, step: Step, position: int) -> None:
-    """Commit the intent to carry out a step, before it is carried out (CORRECTNESS 25)."""
+def intend(conn: psycopg.Connection, run: int, step: Step) -> None:
+    """Commit the intent to carry out a step, before it is carried out (CORRECTNESS 25).
+
+    Positions are those of the first intent: a later run may plan fewer steps, and undo goes the way that do came.
+    """
     with conn.transaction():
         fence_token(conn, run)
         conn.execute(
-            "INSERT INTO normalform.step (id, phase, position, object, table_name, do_sql, undo_sql, undo_mode, undo_work, "
-            "undo_lock, done_sql, gone_sql, clean_sql, state, run) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'intended', %s) "
+            "INSERT INTO normalform.step (id, phase, position, object, table_name, do_sql, undo_sql, undo_mode, "
+            "undo_work, undo_lock, done_sql, gone_sql, clean_sql, state, run) "
+            "VALUES (%s, %s, (SELECT coalesce(max(position), 0) + 1 FROM normalform.step), "
+            "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'intended', %s) "
             "ON CONFLICT (id) DO UPDATE SET state = 'intended', run = excluded.run",
             (
-                step.id, step.phase, position, step.object, step.table, list(step.do), list(step.undo),
+                step.id, step.phase, step.object, step.table, list(step.do), list(step.undo),
                 step.undo_mode.value, step.undo_work, step.undo_lock.value, step.done, step.gone, list(step.clean), run,
             ),
         )  # fmt: skip
@@ -185,8 +195,8 @@ def intend(conn: psycopg.Connection, run: int, step: Step, position: int) -> Non
 def mark_step(conn: psycopg.Connection, step_id: str, state_now: str) -> None:
     """Record a step as ``done`` or ``undoing``. Call inside the transaction that makes it so, where there is one."""
     conn.execute(
-        "UPDATE normalform.step SET state = %s, done_at = CASE WHEN %s = 'done' THEN clock_timestamp() ELSE done_at END "
-        "WHERE id = %s",
+        "UPDATE normalform.step SET state = %s, "
+        "done_at = CASE WHEN %s = 'done' THEN clock_timestamp() ELSE done_at END WHERE id = %s",
         (state_now, state_now, step_id),
     )
 

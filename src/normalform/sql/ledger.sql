@@ -63,13 +63,15 @@ COMMENT ON COLUMN normalform.phase.ended_at IS 'When it was done.';
 COMMENT ON COLUMN normalform.phase.seconds IS 'Seconds of work so far, over all runs.';
 
 CREATE TABLE normalform.baseline (
+    taken text NOT NULL DEFAULT 'start',
     schema_name text NOT NULL,
     table_name text NOT NULL,
     definition jsonb NOT NULL,
     taken_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (schema_name, table_name)
+    PRIMARY KEY (taken, schema_name, table_name)
 );
-COMMENT ON TABLE normalform.baseline IS 'The tables as they stood before the first change: what contract''s undo rebuilds.';
+COMMENT ON TABLE normalform.baseline IS 'The tables as they stood before the first change, and again before contract: what undo rebuilds.';
+COMMENT ON COLUMN normalform.baseline.taken IS 'When in the migration: start (before the first change) or a phase (before that phase).';
 COMMENT ON COLUMN normalform.baseline.schema_name IS 'Schema of the table.';
 COMMENT ON COLUMN normalform.baseline.table_name IS 'Name of the table.';
 COMMENT ON COLUMN normalform.baseline.definition IS 'Columns, indexes, constraints and triggers, from the catalog.';

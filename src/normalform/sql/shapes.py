@@ -95,7 +95,9 @@ def lookup_rows(lookup: Lookup, *, where: sql.Composable | None = None) -> sql.C
             table(copy.table.name), column("sc", copy.key), column("l", copy.join)
         )
     picked = [SQL("{} AS id").format(column("l", lookup.key.name))]
-    picked += [SQL("{} AS {}").format(s, sql.Identifier(n)) for s, n in zip(scope, scope_names(len(scope)), strict=True)]
+    picked += [
+        SQL("{} AS {}").format(s, sql.Identifier(n)) for s, n in zip(scope, scope_names(len(scope)), strict=True)
+    ]
     picked.append(SQL("{} AS x").format(column("l", lookup.text.name)))
     cid = column("l", lookup.path.join) if lookup.path else SQL("NULL::integer")
     own = SQL("{}::text").format(column("l", lookup.qualifier_column)) if lookup.qualifier_column else SQL("NULL::text")
@@ -168,9 +170,7 @@ def smallest_where(lookup: Lookup, argument: sql.Composable, condition: sql.Comp
 
 def same_scope(left: str, right: str, count: int) -> sql.Composable:
     """Return ``left.s1 = right.s1 AND …``."""
-    return conjunction(
-        [SQL("{} = {}").format(column(left, n), column(right, n)) for n in scope_names(count)]
-    )
+    return conjunction([SQL("{} = {}").format(column(left, n), column(right, n)) for n in scope_names(count)])
 
 
 def scope_array(alias: str, count: int) -> sql.Composable:
@@ -226,8 +226,10 @@ def resolve_all(reference: Reference, values: sql.Composable, *, stored: bool) -
         )
     )
     parts.append(
-        SQL("bq AS (SELECT {g}, c.path, count(*) AS n, {key} AS id FROM c WHERE c.path IS NOT NULL GROUP BY {g}, c.path)")
-        .format(g=group, key=key)
+        SQL(
+            "bq AS (SELECT {g}, c.path, count(*) AS n, {key} AS id FROM c WHERE c.path IS NOT NULL "
+            "GROUP BY {g}, c.path)"
+        ).format(g=group, key=key)
     )
     joins: list[sql.Composable] = [
         SQL("LEFT JOIN b ON {} AND b.x = v.x").format(scope_join),
@@ -236,7 +238,9 @@ def resolve_all(reference: Reference, values: sql.Composable, *, stored: bool) -
     cases: list[sql.Composable] = [
         SQL("WHEN b.n = 1 THEN 'exact' WHEN bq.n = 1 THEN 'qualified' WHEN b.n > 1 THEN 'ambiguous'").format()
     ]
-    keys: list[sql.Composable] = [SQL("WHEN b.n = 1 THEN b.id WHEN bq.n = 1 THEN bq.id WHEN b.n > 1 THEN NULL").format()]
+    keys: list[sql.Composable] = [
+        SQL("WHEN b.n = 1 THEN b.id WHEN bq.n = 1 THEN bq.id WHEN b.n > 1 THEN NULL").format()
+    ]
     paths: list[sql.Composable] = [SQL("WHEN b.n = 1 THEN b.path WHEN bq.n = 1 THEN bq.path").format()]
     if lookup.aliases is not None:
         parts.append(
@@ -251,9 +255,7 @@ def resolve_all(reference: Reference, values: sql.Composable, *, stored: bool) -
     if stored:
         # A decision holds only while the row that it names is there, in the value's own scope.
         joins.append(
-            SQL(
-                "LEFT JOIN {map} m ON {on} LEFT JOIN c mc ON mc.id = {key} AND {scope}"
-            ).format(
+            SQL("LEFT JOIN {map} m ON {on} LEFT JOIN c mc ON mc.id = {key} AND {scope}").format(
                 map=ledger("mapping"),
                 on=decided(reference, "v"),
                 key=key_cast(reference, SQL("m.key")),
@@ -304,6 +306,7 @@ def resolve_few(reference: Reference, values: str) -> sql.Composable:
             SQL("{} = v.x").format(column("l", lookup.text.name)),
         ]
     )
+    paths: sql.Composable
     if lookup.path is not None:
         paths = SQL(
             "nf_paths AS MATERIALIZED (SELECT k.cid, {walk} AS path FROM (SELECT DISTINCT cid FROM nf_found) k)"
@@ -324,7 +327,10 @@ def resolve_few(reference: Reference, values: str) -> sql.Composable:
             key=key_cast(reference, SQL("m.key")),
             on=decided(reference, "v", how=("alias",)),
             scope=conjunction(
-                [SQL("{} = {}").format(column("l", a), column("v", s)) for a, s in zip(lookup.scope, scope, strict=True)]
+                [
+                    SQL("{} = {}").format(column("l", a), column("v", s))
+                    for a, s in zip(lookup.scope, scope, strict=True)
+                ]
             ),
             aliases=aliases_of(lookup),
         )
@@ -339,15 +345,18 @@ def resolve_few(reference: Reference, values: str) -> sql.Composable:
         "({rows} OFFSET 0) f), {paths}, "
         "nf_live AS (SELECT {c}, count(*) AS n, {first} AS id, count(*) FILTER (WHERE {by_path}) AS nq, "
         "{first_q} AS idq FROM nf_found c {join} GROUP BY {c}), "
-        "nf_any AS (SELECT {v}, m.how AS m_how, k.{key} AS m_id, coalesce(r.n, 0) AS n, r.id, r.nq, r.idq FROM {values} v "
+        "nf_any AS (SELECT {v}, m.how AS m_how, k.{key} AS m_id, coalesce(r.n, 0) AS n, r.id, r.nq, r.idq "
+        "FROM {values} v "
         "LEFT JOIN {map} m ON {on} LEFT JOIN {lookup} k ON {in_scope} "
         "LEFT JOIN nf_live r ON {same} AND r.x = v.x AND r.q IS NOT DISTINCT FROM v.q), "
-        "nf_named AS (SELECT {v}, CASE WHEN v.m_id IS NOT NULL OR v.m_how = 'null' THEN v.m_how WHEN v.n = 1 THEN 'exact' "
+        "nf_named AS (SELECT {v}, CASE WHEN v.m_id IS NOT NULL OR v.m_how = 'null' THEN v.m_how "
+        "WHEN v.n = 1 THEN 'exact' "
         "WHEN v.nq = 1 THEN 'qualified' WHEN v.n > 1 THEN 'ambiguous' END AS how, "
         "CASE WHEN v.m_id IS NOT NULL THEN v.m_id WHEN v.m_how = 'null' THEN NULL WHEN v.n = 1 THEN v.id "
         "WHEN v.nq = 1 THEN v.idq END AS id FROM nf_any v), "
         "nf_last AS (SELECT {v}, v.how, v.id, CASE WHEN v.how IS NULL THEN {alias} END AS alias_id FROM nf_named v), "
-        "resolved AS (SELECT {v}, coalesce(v.how, CASE WHEN v.alias_id IS NOT NULL THEN 'alias' ELSE 'orphan' END) AS how, "
+        "resolved AS (SELECT {v}, "
+        "coalesce(v.how, CASE WHEN v.alias_id IS NOT NULL THEN 'alias' ELSE 'orphan' END) AS how, "
         "coalesce(v.id, v.alias_id) AS id FROM nf_last v)"
     ).format(
         v=v,

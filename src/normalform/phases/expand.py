@@ -1,0 +1,287 @@
+"""Expand: key columns, the lookup's scope column, the index that sync looks values up by, and the sync triggers.
+
+Nothing that an application reads or writes today changes: columns are added, never altered but for being widened.
+The order matters: a lookup's triggers stand before its scope is filled (no row slips by), its index stands before the
+references' triggers probe it, and the mapping is stored last, when every newcomer passes through sync.
+"""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from ..core.catalog import Column, Table
+from ..core.events import Event
+from ..core.model import Lookup, Model, Reference
+from ..core.names import shorten
+from ..core.plan import Lock, Mode, Step
+from ..db.blocks import sweep
+from ..db.execute import Handlers, do_steps, undo_steps
+from ..db.mapping_store import refresh_mapping
+from ..db.work import Context
+from ..sql import probes
+from ..sql.fill import scope_work
+from ..sql.quote import names, raw, render, table
+from ..sql.sync import sync_lookup_steps, sync_reference_steps
+
+PHASE = "expand"
+SQL = sql.SQL
+
+
+def gate(ctx: Context) -> None:
+    """Expand may start once resolve is done; the runner's order sees to that. Nothing else closes it here."""
+    ctx.sink(Event("note", PHASE, "nothing required is unresolved"))
+
+
+def plan(model: Model, longest_path: dict[str, int]) -> list[Step]:
+    """Return the steps of expand.
+
+    Args:
+        model: the model.
+        longest_path: by lookup name, the characters of its longest qualifier path now; 0 where it has none.
+    """
+    steps: list[Step] = []
+    for lookup in model.lookups:
+        steps += _widen_lookup(model, lookup)
+        steps += _scope_column(lookup)
+    for reference in model.references:
+        steps += _widen_reference(reference, longest_path.get(reference.lookup.name, 0))
+        steps.append(_key_column(reference))
+    for lookup in model.lookups:
+        steps += sync_lookup_steps(model, lookup)
+        steps += _fill_scope(lookup)
+        steps += _lookup_index(lookup)
+    for reference in model.references:
+        steps += sync_reference_steps(model, reference)
+    steps += [_mapping(reference) for reference in model.references]
+    return steps
+
+
+def read_longest_paths(ctx: Context) -> dict[str, int]:
+    """Return, by lookup name, how many characters its longest qualifier has now."""
+    from ..sql.shapes import candidates
+
+    result = {}
+    for lookup in ctx.model.lookups:
+        if lookup.has_qualifier:
+            query = SQL("SELECT coalesce(max(length(c.path)), 0) FROM ({}) c").format(candidates(lookup))
+            row = ctx.conn.execute(query).fetchone()
+            result[lookup.name] = int(row[0]) if row else 0
+    return result
+
+
+def steps_for(ctx: Context) -> list[Step]:
+    """Read what the plan depends on and return the plan."""
+    return plan(ctx.model, read_longest_paths(ctx))
+
+
+def do(ctx: Context) -> None:
+    """Carry the phase out from where it stands."""
+    do_steps(ctx, steps_for(ctx), HANDLERS)
+
+
+def undo(ctx: Context, *, clear_rows: bool) -> None:
+    """Take back everything that the ledger says expand made."""
+    del clear_rows
+    undo_steps(ctx, PHASE, HANDLERS)
+
+
+def lookup_index_name(lookup: Lookup) -> str:
+    """Return the name of the index that sync probes on a lookup."""
+    return shorten(f"normalform_{lookup.table.name.name}_{lookup.text.name}")
+
+
+def _column_step(step_id: str, target: Table, column: str, type_text: str, reason: str) -> Step:
+    name = table(target.name)
+    return Step(
+        id=step_id,
+        phase=PHASE,
+        object=f"column {target.name}.{column}",
+        do=(render(SQL("ALTER TABLE {} ADD COLUMN {} {}").format(name, sql.Identifier(column), raw(type_text))),),
+        done=probes.column(target.name, column),
+        undo=(render(SQL("ALTER TABLE {} DROP COLUMN {}").format(name, sql.Identifier(column))),),
+        lock=Lock.ACCESS_EXCLUSIVE,
+        undo_lock=Lock.ACCESS_EXCLUSIVE,
+        table=render(name),
+        reason=reason,
+    )
+
+
+def _key_column(reference: Reference) -> Step:
+    return _column_step(
+        f"{PHASE}/{reference.name}/key",
+        reference.table,
+        reference.key,
+        reference.key_type,
+        "the foreign key to be; NULL until backfill and sync fill it",
+    )
+
+
+def _scope_column(lookup: Lookup) -> list[Step]:
+    if lookup.scope_copy is None:
+        return []
+    return [
+        _column_step(
+            f"{PHASE}/{lookup.name}/scope",
+            lookup.table,
+            lookup.scope[0],
+            lookup.scope_types[0],
+            "the scope that a composite foreign key needs on the lookup",
+        )
+    ]
+
+
+def _fill_scope(lookup: Lookup) -> list[Step]:
+    if lookup.scope_copy is None:
+        return []
+    work = scope_work(lookup)
+    return [
+        Step(
+            id=f"{PHASE}/{lookup.name}/scope-fill",
+            phase=PHASE,
+            object=f"scope of every row of {lookup.table.name}",
+            do=(work.example(),),
+            mode=Mode.BATCHES,
+            work=f"scope:{lookup.name}",
+            lock=Lock.ROW_EXCLUSIVE,
+            table=render(table(lookup.table.name)),
+            reason="rows that stood before the trigger did",
+        )
+    ]
+
+
+def _lookup_index(lookup: Lookup) -> list[Step]:
+    """The (scope, text) index, unless the lookup has one that starts with these columns in any order."""
+    wanted = {*lookup.scope, lookup.text.name}
+    for existing in lookup.table.indexes:
+        leading = {c.column for c in existing.columns[: len(wanted)]}
+        usable = existing.valid and existing.predicate is None and existing.method == "btree"
+        ours = existing.name == lookup_index_name(lookup)
+        if usable and not ours and leading == wanted:
+            return []
+    name = lookup_index_name(lookup)
+    schema = lookup.table.name.schema
+    index = sql.Identifier(schema, name)
+    return [
+        Step(
+            id=f"{PHASE}/{lookup.name}/index",
+            phase=PHASE,
+            object=f"index {name}",
+            do=(
+                render(
+                    SQL("CREATE INDEX CONCURRENTLY {} ON {} ({})").format(
+                        sql.Identifier(name), table(lookup.table.name), names([*lookup.scope, lookup.text.name])
+                    )
+                ),
+                render(SQL("ANALYZE {}").format(table(lookup.table.name))),
+            ),
+            done=probes.index(schema, name),
+            undo=(render(SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(index)),),
+            gone=probes.no_index(schema, name),
+            clean=(render(SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(index)),),
+            mode=Mode.CONCURRENT,
+            undo_mode=Mode.CONCURRENT,
+            lock=Lock.SHARE_UPDATE_EXCLUSIVE,
+            undo_lock=Lock.SHARE_UPDATE_EXCLUSIVE,
+            table=render(table(lookup.table.name)),
+            reason="sync and backfill find a text's row by it",
+        )
+    ]
+
+
+def _mapping(reference: Reference) -> Step:
+    return Step(
+        id=f"{PHASE}/{reference.name}/mapping",
+        phase=PHASE,
+        object=f"mapping of {reference.name}",
+        do=(),
+        mode=Mode.BATCHES,
+        work=f"mapping:{reference.name}",
+        lock=Lock.ACCESS_SHARE,
+        table=render(table(reference.table.name)),
+        reason="what the live lookup does not decide by itself, counted once sync stands",
+    )
+
+
+def _varchar(column: Column) -> bool:
+    """Whether the column is a plain varchar(n) that can be widened in the catalog alone."""
+    return column.type.startswith("character varying(") and column.width is not None
+
+
+def _widen(owner: str, step: str, target: Table, column: Column, width: int | None, reason: str) -> list[Step]:
+    """Widen a varchar column (catalog only) and narrow it again on undo, when every value still fits."""
+    if not _varchar(column) or (width is not None and column.width is not None and width <= column.width):
+        return []
+    name, col = table(target.name), sql.Identifier(column.name)
+    collate = SQL(" COLLATE {}").format(raw(column.collation)) if column.collation else SQL("")
+    wide = "character varying" if width is None else f"character varying({width})"
+    alter = SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {}{}")
+    narrow = render(alter.format(name, col, raw(column.type), collate))
+    # Narrowing rewrites the table, and is left out when a value written since needs the width.
+    undo = SQL("DO {}").format(
+        sql.Literal(
+            "BEGIN IF NOT EXISTS (SELECT FROM "
+            + render(SQL("{} WHERE length({}) > {}").format(name, col, sql.Literal(column.width)))
+            + f") THEN {narrow}; END IF; END"
+        )
+    )
+    return [
+        Step(
+            id=f"{PHASE}/{owner}/{step}",
+            phase=PHASE,
+            object=f"width of {target.name}.{column.name}: {column.width} to {width if width is not None else 'any'}",
+            do=(render(alter.format(name, col, raw(wide), collate)),),
+            done=probes.column_type(target.name, column.name, wide),
+            undo=(render(undo),),
+            gone=probes.column_type(target.name, column.name, column.type),
+            undo_mode=Mode.REWRITE,
+            lock=Lock.ACCESS_EXCLUSIVE,
+            undo_lock=Lock.ACCESS_EXCLUSIVE,
+            table=render(name),
+            reason=reason,
+            claims=False,
+        )
+    ]
+
+
+def _widen_lookup(model: Model, lookup: Lookup) -> list[Step]:
+    """Where sync creates rows from text, the lookup must hold what the widest reference can."""
+    creating = [r for r in model.references_of(lookup) if r.spec.on_unknown == "create"]
+    if not creating:
+        return []
+    widths = [r.text.width for r in creating]
+    widest = None if None in widths else max(w for w in widths if w is not None)
+    return _widen(lookup.name, "width", lookup.table, lookup.text, widest, "sync creates rows from wider columns")
+
+
+def _widen_reference(reference: Reference, longest_path: int) -> list[Step]:
+    """Text that the key gives must fit: the reference is widened to the lookup's width (CORRECTNESS 6)."""
+    steps = _widen(
+        reference.name,
+        "width",
+        reference.table,
+        reference.text,
+        reference.lookup.text.width,
+        "the lookup's text must fit when a key is written",
+    )
+    qualifier = reference.qualifier
+    if qualifier is not None and qualifier.width is not None and longest_path > qualifier.width:
+        steps += _widen(
+            reference.name,
+            "qualifier-width",
+            reference.table,
+            qualifier,
+            None,
+            f"the longest qualifier has {longest_path} characters",
+        )
+    return steps
+
+
+def _do_scope(ctx: Context, lookup: str) -> None:
+    sweep(ctx, scope_work(ctx.model.lookup(lookup)))
+
+
+def _do_mapping(ctx: Context, reference: str) -> None:
+    refresh_mapping(ctx, ctx.model.reference(reference))
+
+
+HANDLERS: Handlers = {"scope": _do_scope, "mapping": _do_mapping}

@@ -1,0 +1,154 @@
+"""The one road: lock → gate → phase → record. Every command that writes goes through here, and so does its undo.
+
+Decides nothing about phases (``core.phases`` does) and nothing about tables (the phases do).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import ModuleType
+from typing import Any
+
+from .core import phases as order
+from .core.events import Event, Sink, silent
+from .core.phases import State, Transition
+from .db import ledger
+from .db.execute import do_steps, undo_steps
+from .db.session import open_run, read_model
+from .db.work import Context, Strategy
+from .errors import GateClosed
+from .phases import backfill, constrain, contract, expand, resolve, verify
+from .sql.fence import fence_steps
+
+PHASES: Mapping[str, ModuleType] = {
+    "resolve": resolve,
+    "expand": expand,
+    "backfill": backfill,
+    "verify": verify,
+    "constrain": constrain,
+    "contract": contract,
+}
+
+
+class Runner:
+    """Carries phases out and takes them back.
+
+    Args:
+        url: the database, as libpq reads it.
+        spec_text: the spec file's text; None takes the one that the ledger keeps.
+        sink: where events go.
+        strategy: ``live`` or ``window``.
+        workers: sessions that fill at once; None takes the spec's.
+        options: further options by name (``mask``, ``decisions`` …).
+        stop: set it to end after the batch in hand.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        spec_text: str | None,
+        *,
+        sink: Sink = silent,
+        strategy: Strategy = "live",
+        workers: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.url, self.spec_text = url, spec_text
+        self.sink, self.strategy, self.workers = sink, strategy, workers
+        self.options = dict(options or {})
+        self.stop = stop or threading.Event()
+
+    def session(self, command: str) -> AbstractContextManager[Context]:
+        """Open a run; see :func:`db.session.open_run`."""
+        return open_run(
+            self.url,
+            self.spec_text,
+            command,
+            sink=self.sink,
+            strategy=self.strategy,
+            workers=self.workers,
+            options=self.options,
+            stop=self.stop,
+        )
+
+    def advance(self, target: str) -> None:
+        """Carry out every phase up to and including the target that is not done yet."""
+        with self.session(f"run --until {target}") as ctx:
+            self.forward(ctx, target)
+
+    def forward(self, ctx: Context, target: str) -> None:
+        """The same within a session."""
+        for transition in order.forward(ledger.state(ctx.conn), target):
+            self.perform(ctx, transition, clear_rows=True)
+
+    def only(self, phase: str) -> None:
+        """Carry out one phase; the ones before it must be done.
+
+        Raises:
+            GateClosed: an earlier phase is not done.
+        """
+        with self.session(phase) as ctx:
+            state = ledger.state(ctx.conn)
+            before = order.ORDER[: order.ORDER.index(phase)]
+            missing = [p for p in before if p not in state.done and p not in ("resolve", "verify")]
+            if phase in ("constrain", "contract") and "verify" not in state.done:
+                missing.append("verify")
+            if missing:
+                raise GateClosed("order", [f"{phase} needs {missing[0]} first"], hint=f"normalform {missing[0]}")
+            if phase == "verify" and phase in state.done:
+                verify.do(ctx)  # a proof can be asked for again at any time
+                return
+            self.forward(ctx, phase)
+
+    def rollback(self, target: str) -> None:
+        """Undo every phase after the target (``start``: every phase, decisions included)."""
+        with self.session(f"rollback --to {target}") as ctx:
+            transitions = order.backward(ledger.state(ctx.conn), target)
+            clear = order.clears_rows(transitions)
+            for transition in transitions:
+                self.perform(ctx, transition, clear_rows=clear)
+            lower_fence(ctx)
+            if not ledger.state(ctx.conn).done:
+                ledger.forget_baseline(ctx.conn)
+
+    def perform(self, ctx: Context, transition: Transition, *, clear_rows: bool) -> None:
+        """Do or undo one phase, with its record before and after."""
+        module = PHASES[transition.phase]
+        undo = transition.direction == "undo"
+        ctx.check_stop()
+        if not undo:
+            module.gate(ctx)
+        ctx.sink(Event("phase", transition.phase, "undo" if undo else "do"))
+        began = time.monotonic()
+        _check_legal(ledger.state(ctx.conn), transition)
+        ledger.begin_phase(ctx.conn, ctx.run, transition.phase, "undoing" if undo else "doing")
+        ctx.point(f"{transition.phase}:begun")
+        if undo:
+            module.undo(ctx, clear_rows=clear_rows)
+        else:
+            module.do(ctx)
+        seconds = time.monotonic() - began
+        ledger.finish_phase(ctx.conn, ctx.run, transition.phase, undone=undo, seconds=seconds)
+        ctx.point(f"{transition.phase}:finished")
+        ctx.sink(Event("phase", transition.phase, "undone" if undo else "done", data={"seconds": seconds}))
+        ctx.model = read_model(ctx.conn, ctx.model.spec)
+
+
+def _check_legal(state: State, transition: Transition) -> None:
+    if state.half == (transition.phase, transition.direction):
+        return
+    order.begin(state, transition)
+
+
+def raise_fence(ctx: Context) -> None:
+    """Refuse every write but ours."""
+    do_steps(ctx, fence_steps(ctx.model), {})
+
+
+def lower_fence(ctx: Context) -> None:
+    """Let writes pass again; nothing happens when no fence stands."""
+    undo_steps(ctx, "fence", {})
