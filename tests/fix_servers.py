@@ -120,7 +120,7 @@ class Database:
         return psycopg.connect(self.url_of(role), **{"autocommit": True, **kw})
 
     def run(self, script: str, role: str = "owner") -> None:
-        """Runs a script of any number of statements, each committed by itself unless it says BEGIN."""
+        """Runs a script of any number of statements as one transaction."""
         with self.connect(role) as connection:
             connection.execute(script.encode())
 

@@ -101,7 +101,7 @@ class Session:
         self._pending = 0
 
     def start(self, query: str, params: Sequence[Any] | None = None) -> Self:
-        """Begins a statement (or, without parameters, a script) and does not wait."""
+        """Begins a statement and does not wait. Without parameters it may be a script, which is one transaction."""
         return self.call(lambda connection: _execute(connection, query, params))
 
     def call(self, do: Callable[[Connection], Any]) -> Self:

@@ -133,7 +133,6 @@ class Server:
         if self.socket_dir != self.data_dir:
             shutil.rmtree(self.socket_dir, ignore_errors=True)
         shutil.rmtree(self.own_folder or self.data_dir)
-        places.lock_file(self.data_dir, self._account).unlink(missing_ok=True)
 
     def run_tool(self, tool: str, *args: str | Path, **kw: Any) -> subprocess.CompletedProcess[str]:
         """Runs a client tool of this version against this server, as whoever runs us.
@@ -201,9 +200,20 @@ class Server:
 @contextmanager
 def locked(path: Path, account: Account) -> Iterator[None]:
     """Holds the lock under which the cluster of a path is made or started."""
-    with places.lock_file(path, account).open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # let go when the file is closed, or when we die
-        yield
+    name = places.lock_file(path, account)
+    while True:
+        with name.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # let go when the file is closed, or when we die
+            try:
+                if not os.path.samestat(os.fstat(file.fileno()), name.stat()):
+                    continue  # its last holder removed this file, and others already lock its successor
+            except FileNotFoundError:
+                continue
+            try:
+                yield
+            finally:
+                name.unlink()
+            return
 
 
 def start(
