@@ -10,6 +10,7 @@ import io
 import lzma
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import groupby
@@ -85,6 +86,8 @@ def read_tags(rows: int | None = None) -> Iterator[TenantTags]:
         if quotas is not None and quotas[tenant] < len(kept):
             kept = _cut(kept, quotas[tenant])
         yield TenantTags(tenant.decode(), [_row(line) for line in kept])
+        if quotas is not None and tenant == max(quotas):
+            return  # the file is sorted: nothing that is wanted comes after the last of them
 
 
 def _lines() -> Iterator[bytes]:
@@ -113,7 +116,7 @@ def _quotas(rows: int) -> Mapping[bytes, int]:
     """How many rows each kept tenant gives."""
     if rows < 1:
         raise ValueError(f"rows must be at least 1, not {rows}")
-    sizes = {tenant: sum(1 for _ in lines) for tenant, lines in groupby(_lines(), key=_tenant_of)}
+    sizes = _sizes()
     first = [tenant.encode() for tenant in FIRST_TENANTS]
     order = first + [tenant for tenant in sizes if tenant not in first]
     quotas: dict[bytes, int] = {}
@@ -124,6 +127,12 @@ def _quotas(rows: int) -> Mapping[bytes, int]:
         quotas[tenant] = min(left, sizes[tenant])
         left -= quotas[tenant]
     return quotas
+
+
+@cache
+def _sizes() -> Mapping[bytes, int]:
+    """How many rows each tenant has; the file never changes, so it is counted once."""
+    return {tenant: sum(1 for _ in lines) for tenant, lines in groupby(_lines(), key=_tenant_of)}
 
 
 def _cut(lines: list[bytes], keep: int) -> list[bytes]:
