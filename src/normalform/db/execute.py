@@ -71,6 +71,11 @@ def undo_steps(ctx: Context, phase: str, handlers: Handlers, *, skip: frozenset[
     ctx.say("step", "", "", len(steps), len(steps), "steps")
 
 
+def undo_one(ctx: Context, step: Step) -> None:
+    """Take back one recorded step that needs no handler."""
+    _undo(ctx, step, {}, frozenset())
+
+
 def probe(conn: psycopg.Connection, query: str) -> bool:
     """Run a step's probe: a query of one boolean."""
     row = conn.execute(query).fetchone()

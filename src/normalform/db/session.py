@@ -128,7 +128,8 @@ def take_lock(conn: psycopg.Connection) -> None:
         who = f"process {holder[0]} (role {holder[1]}, from {holder[3] or 'the local socket'}, since {holder[4]:%F %T})"
         if ledger.installed(conn):
             run = conn.execute(
-                "SELECT id, command, person, host, pid FROM normalform.run WHERE ended_at IS NULL ORDER BY id DESC LIMIT 1"
+                "SELECT id, command, person, host, pid FROM normalform.run WHERE ended_at IS NULL "
+                "ORDER BY id DESC LIMIT 1"
             ).fetchone()
             if run is not None:
                 who += f": run {run[0]}, `{run[1]}`, {run[2]} on {run[3]}, process {run[4]} there"

@@ -1,0 +1,268 @@
+"""The commands as functions: what the command line, the Alembic helper and other programs call.
+
+Each takes a connection string and a spec's text, does one thing, and returns a value or raises an error of
+``normalform.errors``. Nothing here prints.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from psycopg.sql import SQL, Identifier
+
+from .core.events import Event, Sink, silent
+from .core.names import QName
+from .core.plan import Lock, Step
+from .core.spec_file import parse
+from .db import ledger
+from .db import status as status_reader
+from .db.connect import Connector
+from .db.execute import do_steps, undo_one
+from .db.session import read_model
+from .db.status import Status
+from .db.work import Context, Strategy, run_sql
+from .errors import GateClosed, NormalformError
+from .phases import audit as audit_phase
+from .phases import resolve as resolve_phase
+from .phases.audit import AuditReport
+from .phases.resolve import ApplyReport, CheckReport, ExportReport, UndoReport
+from .runner import PHASES, Runner, lower_fence, raise_fence
+from .sql import probes
+from .sql.quote import render, table
+
+#: Phases whose plan consists of steps, in order.
+PLANNED = ("expand", "backfill", "constrain", "contract")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every command may be given.
+
+    Args:
+        url: the database, as libpq reads it.
+        spec: the spec file's text; None takes the one that the ledger keeps.
+        sink: where events go.
+        strategy: ``live`` or ``window``.
+        workers: sessions that fill at once; None takes the spec's.
+        mask: hide values of rows in everything that is shown.
+        stop: set it to end after the batch in hand.
+    """
+
+    url: str
+    spec: str | None = None
+    sink: Sink = silent
+    strategy: Strategy = "live"
+    workers: int | None = None
+    mask: bool = False
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def runner(self) -> Runner:
+        """Return a runner with these options."""
+        return Runner(
+            self.url,
+            self.spec,
+            sink=self.sink,
+            strategy=self.strategy,
+            workers=self.workers,
+            options={"mask": self.mask},
+            stop=self.stop,
+        )
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What `run` did: seconds in which the application could not write (None when live), and the state reached."""
+
+    last: str
+    seconds_without_writes: float | None
+
+
+def _spec_text(options: Options) -> str:
+    if options.spec is not None:
+        return options.spec
+    with Connector(options.url).open("read") as conn:
+        if ledger.installed(conn):
+            return ledger.stored_spec(conn)
+    raise NormalformError("there is no spec: none was given and the database keeps none", hint="--spec FILE")
+
+
+def audit(options: Options, *, mapping: Path | None = None) -> AuditReport:
+    """Read everything, build the mapping, report findings. Changes nothing; SELECT rights are enough."""
+    spec = parse(_spec_text(options))
+    return audit_phase.audit(Connector(options.url), spec, mapping_path=mapping, sink=options.sink, mask=options.mask)
+
+
+def resolve_export(options: Options, mapping: Path, out: Path, *, collisions: bool = True) -> ExportReport:
+    """Write the values that need a decision to a file."""
+    spec = parse(_spec_text(options))
+    return resolve_phase.export(Connector(options.url), spec, mapping, out, collisions=collisions)
+
+
+def resolve_check(options: Options, path: Path) -> CheckReport:
+    """Check a decision file whole, against the database as it is. Raises DecisionError with every bad line."""
+    return resolve_phase.check(Connector(options.url), parse(_spec_text(options)), path)
+
+
+def resolve_apply(options: Options, path: Path) -> ApplyReport:
+    """Check a decision file whole, then apply it; what it changes or deletes is in the archive first."""
+    resolve_phase.check(Connector(options.url), parse(_spec_text(options)), path)
+    with options.runner().session("resolve apply") as ctx:
+        state = ledger.state(ctx.conn)
+        if "constrain" in state.done or state.half not in (None, ("resolve", "do"), ("backfill", "do")):
+            raise GateClosed(
+                "order",
+                [f"decisions are applied before constrain; the last phase done is {state.last}"],
+                hint="normalform rollback --to backfill",
+            )
+        if not state.done and state.half is None:
+            ledger.begin_phase(ctx.conn, ctx.run, "resolve", "doing")
+        return resolve_phase.apply(ctx, path)
+
+
+def resolve_undo(options: Options) -> UndoReport:
+    """Undo every decision from the archive; only while nothing after resolve is done."""
+    with options.runner().session("resolve undo") as ctx:
+        state = ledger.state(ctx.conn)
+        if len(state.done) > 1 or (state.half is not None and state.half[0] != "resolve"):
+            raise GateClosed("order", [f"the last phase done is {state.last}"], hint="normalform rollback --to resolve")
+        ledger.begin_phase(ctx.conn, ctx.run, "resolve", "undoing")
+        report = resolve_phase.undo_decisions(ctx)
+        ledger.finish_phase(ctx.conn, ctx.run, "resolve", undone=True, seconds=0.0)
+        return report
+
+
+def plan(options: Options, phase: str | None = None) -> list[Step]:
+    """Return the steps of one phase, or of all that are still to come, as they would be carried out now."""
+    spec = parse(_spec_text(options))
+    connector = Connector(options.url)
+    with connector.open("plan") as conn:
+        baseline = ledger.baseline(conn) if ledger.installed(conn) else {}
+        model = read_model(conn, spec)
+        ctx = Context(connector, conn, 0, model, baseline or dict(model.catalog.tables), strategy=options.strategy)
+        wanted = PLANNED if phase is None else (phase,)
+        return [step for name in wanted for step in PHASES[name].steps_for(ctx)]
+
+
+def phase(options: Options, name: str) -> None:
+    """Carry out one phase whose predecessors are done."""
+    options.runner().only(name)
+
+
+def rollback(options: Options, target: str) -> None:
+    """Undo every phase after the target, which stays the last one done; ``start`` undoes everything."""
+    options.runner().rollback(target)
+
+
+def run(options: Options, *, until: str = "constrain") -> RunReport:
+    """Carry out every phase up to a target, live or in a window.
+
+    In a window the stop hook runs, then the fence refuses stray writes, then the phases go at full speed; the fence
+    falls and the start hook runs when the target is reached. On an error the fence stays up: the operator decides
+    whether to run again or to roll back, and both end with the fence down.
+    """
+    runner = options.runner()
+    with runner.session(f"run --strategy {options.strategy} --until {until}") as ctx:
+        window = options.strategy == "window"
+        began = time.monotonic()
+        if window:
+            _hook(ctx, "stop", ctx.model.spec.hooks.stop)
+            raise_fence(ctx)
+        runner.forward(ctx, until)
+        lower_fence(ctx)
+        seconds = time.monotonic() - began
+        if window:
+            _hook(ctx, "start", ctx.model.spec.hooks.start)
+            ledger.note(ctx.conn, ctx.run, "window", until, f"{seconds:.1f} seconds without writes")
+        return RunReport(ledger.state(ctx.conn).last, seconds if window else None)
+
+
+def _hook(ctx: Context, name: str, command: str | None) -> None:
+    if command is None:
+        return
+    ctx.sink(Event("note", f"hook-{name}", command))
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)  # noqa: S602  (the spec's own)
+    if done.returncode != 0:
+        tail = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
+        raise GateClosed(f"hook-{name}", [f"`{command}` ended with {done.returncode}: {tail[0]}"])
+
+
+def status(options: Options) -> Status:
+    """Read where the migration stands."""
+    with Connector(options.url).open("status") as conn:
+        return status_reader.read(conn)
+
+
+def uninstall(options: Options, *, give_up_undo: bool = False) -> list[str]:
+    """Remove the ledger and every object of ours.
+
+    Args:
+        options: the database.
+        give_up_undo: needed while phases are done: key columns, keys and constraints stay, and can then no longer be
+            undone by us, nor the archive read.
+
+    Returns:
+        What was removed, for people.
+    """
+    plain = Connector(options.url)
+    with plain.open("read") as conn:
+        if not ledger.installed(conn):
+            return []
+    removed: list[str] = []
+    with options.runner().session("uninstall") as ctx:
+        state = ledger.state(ctx.conn)
+        finished = state.half is None and state.last in ("start", "constrain", "contract")
+        if not finished:
+            raise GateClosed(
+                "order",
+                [f"the last phase done is {state.last}; sync must not go while text and key both matter"],
+                hint="normalform rollback --to start, or go on to contract",
+            )
+        if state.done and not give_up_undo:
+            raise GateClosed(
+                "order",
+                [f"the last phase done is {state.last}; without the ledger it can no longer be undone"],
+                hint="normalform rollback --to start, or normalform uninstall --give-up-undo",
+            )
+        lower_fence(ctx)
+        removed += _drop_ours(ctx)
+        run_sql(ctx, ctx.conn, "uninstall:ledger", ledger.uninstall_sql())
+        removed.append("schema normalform")
+    return removed
+
+
+def _drop_ours(ctx: Context) -> list[str]:
+    """Drop what only the migration needed: triggers that still stand, and the index that sync probed.
+
+    Key columns, keys and constraints are the new schema by now, and stay.
+    """
+    rows = ctx.conn.execute(
+        "SELECT t.tgname, n.nspname, c.relname FROM pg_trigger t "
+        "JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace pn ON pn.oid = p.pronamespace "
+        "WHERE pn.nspname = 'normalform' AND NOT t.tgisinternal ORDER BY 2, 3, 1"
+    ).fetchall()
+    steps = []
+    for trigger, schema, name in rows:
+        target = QName(schema, name)
+        standing = probes.trigger(target, trigger)
+        steps.append(
+            Step(
+                id=f"uninstall/{target}/{trigger}",
+                phase="uninstall",
+                object=f"trigger {trigger} on {target}",
+                do=(render(SQL("DROP TRIGGER {} ON {}").format(Identifier(trigger), table(target))),),
+                done=standing.replace("SELECT EXISTS", "SELECT NOT EXISTS", 1),
+                lock=Lock.ACCESS_EXCLUSIVE,
+                table=render(table(target)),
+                claims=False,
+            )
+        )
+    do_steps(ctx, steps, {})
+    indexes = [s for s in ledger.recorded_steps(ctx.conn, "expand") if s.id.endswith("/index")]
+    for step in indexes:
+        undo_one(ctx, step)
+    return [f"dropped {s.object}" for s in [*steps, *indexes]]

@@ -1,0 +1,5 @@
+"""The command line: thin over ``normalform.api``; turns errors into clean messages and exit statuses."""
+
+from .app import main
+
+__all__ = ["main"]

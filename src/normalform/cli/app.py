@@ -1,0 +1,282 @@
+"""The commands. Each one reads its options, calls the API function of its name, and shows what came back."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import psycopg
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from .. import api
+from ..core.phases import ORDER, START
+from ..errors import DatabaseRefused, Interrupted, NormalformError, UsageError
+from . import show
+from .settings import Settings
+
+app = typer.Typer(
+    name="normalform",
+    help="Turns repeated text into foreign keys in a live PostgreSQL database. Look first: `audit` changes nothing.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+resolve_app = typer.Typer(help="Decide what each unresolved value means: export, edit, check, apply, undo.")
+app.add_typer(resolve_app, name="resolve", no_args_is_help=True)
+_settings = Settings()
+
+Strategy = Annotated[str, typer.Option(help="live: beside writers; window: application stopped, writes fenced off.")]
+Workers = Annotated[int | None, typer.Option(min=1, max=8, help="Sessions that work at once; default: the spec's.")]
+Mapping = Annotated[Path, typer.Option("--mapping", help="Local file that keeps the mapping between commands.")]
+DEFAULT_MAPPING = Path("normalform-mapping.sqlite")
+
+
+@app.callback()
+def options(
+    spec: Annotated[Path | None, typer.Option(help="Spec file; default ./normalform.toml, else the ledger's.")] = None,
+    database_url: Annotated[
+        str | None, typer.Option(envvar="NORMALFORM_DATABASE_URL", show_envvar=True, help="postgresql://…")
+    ] = None,
+    env: Annotated[
+        str | None, typer.Option("--env", help="Environment of the spec whose variable has the URL.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Result as JSON on stdout, events as JSON lines on stderr.")
+    ] = False,
+    mask: Annotated[bool, typer.Option("--mask", help="Hide values of rows in everything that is shown.")] = False,
+) -> None:
+    """Read the options that every command shares."""
+    _settings.spec, _settings.url, _settings.environment = spec, database_url, env
+    _settings.as_json, _settings.mask = as_json, mask
+    _settings.out, _settings.err = Console(), Console(stderr=True)
+
+
+@app.command()
+def audit(
+    mapping: Mapping = DEFAULT_MAPPING,
+    code: Annotated[list[str] | None, typer.Option(help="Only these findings, by code.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every offending row, not a sample.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Rows as CSV on stdout (with --all).")] = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL that finds each finding's rows, for psql.")] = False,
+) -> None:
+    """Read everything, build the mapping, report findings. Changes nothing; SELECT rights are enough."""
+    with _settings.options() as opts:
+        report = api.audit(opts, mapping=mapping)
+    show.audit(_settings, report, codes=code, everything=everything, csv=csv, sql=sql)
+    if any(f.severity == "error" for f in report.findings):
+        raise typer.Exit(1)
+
+
+@resolve_app.command("export")
+def resolve_export(
+    out: Annotated[Path, typer.Argument(help="Decision file to write (CSV).")],
+    mapping: Mapping = DEFAULT_MAPPING,
+    collisions: Annotated[bool, typer.Option(help="Also write groups of rows that would collide.")] = True,
+) -> None:
+    """Write every value that needs a decision, with candidates and suggestions, to a CSV file."""
+    with _settings.options() as opts:
+        report = api.resolve_export(opts, mapping, out, collisions=collisions)
+    show.result(_settings, report, f"wrote {out}", next_command=f"edit it, then: normalform resolve check {out}")
+
+
+@resolve_app.command("check")
+def resolve_check(path: Annotated[Path, typer.Argument(help="Decision file.")]) -> None:
+    """Check a decision file whole; every bad line is listed, nothing is changed."""
+    with _settings.options() as opts:
+        report = api.resolve_check(opts, path)
+    show.result(_settings, report, f"{path} holds", next_command=f"normalform resolve apply {path}")
+
+
+@resolve_app.command("apply")
+def resolve_apply(path: Annotated[Path, typer.Argument(help="Decision file.")]) -> None:
+    """Apply a decision file; what it changes or deletes is kept in the archive first."""
+    with _settings.options() as opts:
+        report = api.resolve_apply(opts, path)
+    show.result(_settings, report, f"applied {path}", next_command="normalform audit")
+
+
+@resolve_app.command("undo")
+def resolve_undo() -> None:
+    """Undo every decision: each row that still equals what the decision left comes back; others are listed."""
+    with _settings.options() as opts:
+        report = api.resolve_undo(opts)
+    show.result(_settings, report, "decisions undone", next_command="normalform audit")
+
+
+@app.command()
+def plan(
+    phase: Annotated[str | None, typer.Argument(help=f"One of {', '.join(api.PLANNED)}; default: all.")] = None,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of the table.")] = False,
+) -> None:
+    """Show what would be done, with the lock that each step takes; changes nothing."""
+    if phase is not None and phase not in api.PLANNED:
+        raise UsageError(f"no plan for {phase!r}; phases with one: {', '.join(api.PLANNED)}")
+    with _settings.options() as opts:
+        steps = api.plan(opts, phase)
+    show.plan(_settings, steps, sql=sql)
+
+
+def _phase_command(name: str, text: str) -> None:
+    def command(workers: Workers = None, strategy: Strategy = "live") -> None:
+        with _settings.options(strategy=_strategy(strategy), workers=workers) as opts:
+            api.phase(opts, name)
+            status = api.status(opts)
+        show.result(_settings, {"last": status.last}, f"{name} done", next_command=_next(name))
+
+    command.__doc__ = text
+    app.command(name)(command)
+
+
+_phase_command("expand", "Add key columns, the lookup's scope, and sync in both directions. Nothing existing changes.")
+_phase_command("backfill", "Fill the keys, in batches. Safe to run again, and to interrupt.")
+_phase_command("verify", "Prove that keys and text say the same; writes a certificate.")
+_phase_command("constrain", "Build what enforces it: indexes, foreign keys, NOT NULL, the lookup's own unique.")
+_phase_command("contract", "Drop the text; what the keys cannot reproduce is archived first.")
+
+
+@app.command()
+def run(
+    strategy: Strategy = "live",
+    until: Annotated[str, typer.Option(help=f"Last phase to do: {', '.join(ORDER)}.")] = "constrain",
+    workers: Workers = None,
+) -> None:
+    """Carry out every phase up to a target."""
+    if until not in ORDER:
+        raise UsageError(f"no phase {until!r}; phases: {', '.join(ORDER)}")
+    with _settings.options(strategy=_strategy(strategy), workers=workers) as opts:
+        report = api.run(opts, until=until)
+    without = report.seconds_without_writes
+    text = f"{report.last} done" + (f", {without:.1f} s without writes" if without is not None else "")
+    show.result(_settings, report, text, next_command=_next(report.last))
+
+
+@app.command()
+def rollback(
+    to: Annotated[str, typer.Option("--to", help=f"Phase that stays done, or {START} for everything.")],
+    workers: Workers = None,
+    strategy: Strategy = "live",
+) -> None:
+    """Undo every phase after the given one, last first; `start` undoes everything, decisions included."""
+    if to not in (*ORDER, START):
+        raise UsageError(f"no phase {to!r}; one of {', '.join(ORDER)}, or {START}")
+    with _settings.options(strategy=_strategy(strategy), workers=workers) as opts:
+        api.rollback(opts, to)
+    show.result(_settings, {"last": to}, f"rolled back; {to} stands", next_command="normalform status")
+
+
+@app.command()
+def status() -> None:
+    """Show where the migration stands, who works on it, and whom it waits for."""
+    with _settings.options() as opts:
+        show.status(_settings, api.status(opts))
+
+
+@app.command()
+def watch(
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
+    times: Annotated[int | None, typer.Option(min=1, help="Stop after so many looks.")] = None,
+) -> None:
+    """Show the status again and again, until Ctrl-C."""
+    with _settings.options() as opts:
+        if _settings.as_json or not _settings.out.is_terminal:
+            for _ in _looks(opts, every, times):
+                show.status(_settings, api.status(opts))
+            return
+        with Live(console=_settings.out, auto_refresh=False) as live:
+            for _ in _looks(opts, every, times):
+                live.update(show.status_table(api.status(opts)), refresh=True)
+
+
+def _looks(opts: api.Options, every: float, times: int | None) -> Any:
+    count = 0
+    while not opts.stop.is_set() and (times is None or count < times):
+        count += 1
+        yield count
+        if times is None or count < times:
+            opts.stop.wait(every)
+
+
+@app.command()
+def uninstall(
+    give_up_undo: Annotated[bool, typer.Option(help="Also after constrain or contract: undo is then gone.")] = False,
+) -> None:
+    """Remove the ledger and everything that only the migration needed."""
+    with _settings.options() as opts:
+        removed = api.uninstall(opts, give_up_undo=give_up_undo)
+    show.result(
+        _settings, {"removed": removed}, f"removed {len(removed)} objects" if removed else "nothing of ours is here"
+    )
+
+
+@app.command()
+def demo(
+    rows: Annotated[int | None, typer.Option(min=1000, help="Fewer machine tags than the data's 1,080,986.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the server up and print its URL.")] = False,
+) -> None:
+    """The whole job on real data, on an embedded PostgreSQL 18: about three minutes."""
+    from ..demo.main import demo as run_demo
+
+    run_demo(_settings.out, rows=rows, keep=keep)
+
+
+def _strategy(text: str) -> Any:
+    if text not in ("live", "window"):
+        raise UsageError(f"no strategy {text!r}; one of live, window")
+    return text
+
+
+def _next(phase: str) -> str | None:
+    if phase not in ORDER or phase == ORDER[-1]:
+        return "normalform status"
+    return f"normalform {ORDER[ORDER.index(phase) + 1]}"
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 findings, 2 usage or spec, 3 gate, 4 interrupted, 5 database.
+
+    Args:
+        arguments: instead of ``sys.argv[1:]``.
+    """
+    sys.exit(_guarded(lambda: app(arguments, standalone_mode=False)))
+
+
+def _guarded(call: Callable[[], Any]) -> int:
+    began = time.monotonic()
+    try:
+        result = call()
+    except NormalformError as error:
+        return show.error(_settings, error)
+    except psycopg.Error as error:
+        return show.error(_settings, _refused(error))
+    except KeyboardInterrupt:
+        return show.error(_settings, Interrupted("stopped", hint="run the same command again to resume"))
+    except Exception as error:
+        usage = _usage(error)
+        if usage is None:
+            raise
+        return show.error(_settings, usage)
+    del began
+    return int(result) if isinstance(result, int) else 0
+
+
+def _usage(error: Exception) -> NormalformError | None:
+    """Typer's own usage errors as ours; None for anything else, which is a defect and keeps its traceback."""
+    format_message = getattr(error, "format_message", None)
+    if format_message is None:
+        return None
+    return UsageError(str(format_message()), hint="normalform --help")
+
+
+def _refused(error: psycopg.Error) -> DatabaseRefused:
+    """Say what the server said. Its DETAIL may quote a row's values, so it is shown only without --mask."""
+    text = error.diag.message_primary or (str(error).strip().splitlines() or ["the connection is gone"])[0]
+    if error.sqlstate:
+        text = f"{text} (SQLSTATE {error.sqlstate})"
+    if error.diag.message_detail and not _settings.mask:
+        text = f"{text}\n  {error.diag.message_detail}"
+    return DatabaseRefused(f"the database refused: {text}", hint="normalform status; the same command resumes")
