@@ -281,22 +281,20 @@ def resolve_few(reference: Reference, values: str) -> sql.Composable:
     """Return CTEs that resolve the few values of one batch by probing the lookup's (scope, text) index.
 
     Needs the ledger and expand's lookup index. The laterals end in OFFSET 0 so that the planner cannot turn the
-    probes into a scan of the whole lookup for each batch.
+    probes into a scan of the whole lookup for each batch. Values are numbered and joined by their number: the planner
+    takes a join over several texts for one row, and then nests loops over all values of the batch.
 
     Args:
         reference: the reference.
-        values: name of a CTE (s1 …, x, q), distinct, with x NOT NULL.
+        values: name of a CTE (s1 …, x, q, further columns), distinct, with x NOT NULL.
 
     Returns:
-        ``, name AS (…)`` CTEs to put behind it; the last is ``resolved`` (s1 …, x, q, how, id) with one row per value
-        (how ``orphan`` or ``ambiguous`` and id NULL where nothing decides). Aliases are taken from the stored mapping
+        ``, name AS (…)`` CTEs to put behind it; the last is ``resolved``: every column of ``values`` plus how and id,
+        and others whose names begin with v or nf, with one row per value (how ``orphan`` or ``ambiguous`` and id NULL where nothing decides). Aliases are taken from the stored mapping
         and believed only while the row still lists them.
     """
     lookup = reference.lookup
-    n = len(reference.scope)
-    scope = scope_names(n)
-    v = SQL(", ").join([SQL("v.{}").format(sql.Identifier(c)) for c in [*scope, "x", "q"]])
-    c = SQL(", ").join([SQL("c.{}").format(sql.Identifier(c)) for c in [*scope, "x", "q"]])
+    scope = scope_names(len(reference.scope))
     probe = conjunction(
         [
             *[
@@ -341,26 +339,23 @@ def resolve_few(reference: Reference, values: str) -> sql.Composable:
         ]
     )
     return SQL(
-        ", nf_found AS MATERIALIZED (SELECT {v}, f.id, f.cid, f.own FROM {values} v CROSS JOIN LATERAL "
+        ", nf_v AS MATERIALIZED (SELECT row_number() OVER () AS v, w.* FROM {values} w), "
+        "nf_found AS MATERIALIZED (SELECT v.v, v.q, f.id, f.cid, f.own FROM nf_v v CROSS JOIN LATERAL "
         "({rows} OFFSET 0) f), {paths}, "
-        "nf_live AS (SELECT {c}, count(*) AS n, {first} AS id, count(*) FILTER (WHERE {by_path}) AS nq, "
-        "{first_q} AS idq FROM nf_found c {join} GROUP BY {c}), "
-        "nf_any AS (SELECT {v}, m.how AS m_how, k.{key} AS m_id, coalesce(r.n, 0) AS n, r.id, r.nq, r.idq "
-        "FROM {values} v "
-        "LEFT JOIN {map} m ON {on} LEFT JOIN {lookup} k ON {in_scope} "
-        "LEFT JOIN nf_live r ON {same} AND r.x = v.x AND r.q IS NOT DISTINCT FROM v.q), "
-        "nf_named AS (SELECT {v}, CASE WHEN v.m_id IS NOT NULL OR v.m_how = 'null' THEN v.m_how "
-        "WHEN v.n = 1 THEN 'exact' "
-        "WHEN v.nq = 1 THEN 'qualified' WHEN v.n > 1 THEN 'ambiguous' END AS how, "
-        "CASE WHEN v.m_id IS NOT NULL THEN v.m_id WHEN v.m_how = 'null' THEN NULL WHEN v.n = 1 THEN v.id "
-        "WHEN v.nq = 1 THEN v.idq END AS id FROM nf_any v), "
-        "nf_last AS (SELECT {v}, v.how, v.id, CASE WHEN v.how IS NULL THEN {alias} END AS alias_id FROM nf_named v), "
-        "resolved AS (SELECT {v}, "
-        "coalesce(v.how, CASE WHEN v.alias_id IS NOT NULL THEN 'alias' ELSE 'orphan' END) AS how, "
-        "coalesce(v.id, v.alias_id) AS id FROM nf_last v)"
+        "nf_live AS MATERIALIZED (SELECT c.v, count(*) AS n, {first} AS id, count(*) FILTER (WHERE {by_path}) AS nq, "
+        "{first_q} AS idq FROM nf_found c {join} GROUP BY c.v), "
+        "nf_stored AS MATERIALIZED (SELECT v.v, m.how, k.id FROM nf_v v "
+        "CROSS JOIN LATERAL (SELECT m.how, m.key FROM {map} m WHERE {on} OFFSET 0) m "
+        "LEFT JOIN LATERAL (SELECT {key} AS id FROM {lookup} k WHERE {in_scope} OFFSET 0) k ON true), "
+        "nf_named AS (SELECT v.*, CASE WHEN m.id IS NOT NULL OR m.how = 'null' THEN m.how WHEN r.n = 1 THEN 'exact' "
+        "WHEN r.nq = 1 THEN 'qualified' WHEN r.n > 1 THEN 'ambiguous' END AS nf_how, "
+        "CASE WHEN m.id IS NOT NULL THEN m.id WHEN m.how = 'null' THEN NULL WHEN r.n = 1 THEN r.id "
+        "WHEN r.nq = 1 THEN r.idq END AS nf_id "
+        "FROM nf_v v LEFT JOIN nf_live r ON r.v = v.v LEFT JOIN nf_stored m ON m.v = v.v), "
+        "nf_last AS (SELECT v.*, CASE WHEN v.nf_how IS NULL THEN {alias} END AS nf_alias FROM nf_named v), "
+        "resolved AS (SELECT v.*, coalesce(v.nf_how, CASE WHEN v.nf_alias IS NOT NULL THEN 'alias' ELSE 'orphan' END) "
+        "AS how, coalesce(v.nf_id, v.nf_alias) AS id FROM nf_last v)"
     ).format(
-        v=v,
-        c=c,
         values=sql.Identifier(values),
         rows=lookup_rows(lookup, where=probe),
         paths=paths,
@@ -368,11 +363,10 @@ def resolve_few(reference: Reference, values: str) -> sql.Composable:
         by_path=by_path,
         first_q=smallest_where(lookup, SQL("c.id"), by_path),
         join=join,
-        key=sql.Identifier(lookup.key.name),
+        key=column("k", lookup.key.name),
         map=ledger("mapping"),
         on=decided(reference, "v"),
         lookup=table(lookup.table.name),
         in_scope=in_scope,
-        same=same_scope("r", "v", n) if n else SQL("true"),
         alias=alias,
     )
