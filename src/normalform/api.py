@@ -30,7 +30,7 @@ from .phases import audit as audit_phase
 from .phases import resolve as resolve_phase
 from .phases.audit import AuditReport
 from .phases.resolve import ApplyReport, CheckReport, ExportReport, UndoReport
-from .runner import PHASES, Runner, lower_fence, raise_fence
+from .runner import PHASES, Runner, lower_fence
 from .sql import probes
 from .sql.quote import render, table
 
@@ -170,9 +170,8 @@ def run(options: Options, *, until: str = "constrain") -> RunReport:
         began = time.monotonic()
         if window:
             _hook(ctx, "stop", ctx.model.spec.hooks.stop)
-            raise_fence(ctx)
-        runner.forward(ctx, until)
-        lower_fence(ctx)
+        with runner.fenced(ctx):
+            runner.forward(ctx, until)
         seconds = time.monotonic() - began
         if window:
             _hook(ctx, "start", ctx.model.spec.hooks.start)

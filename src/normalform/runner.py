@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -102,18 +102,27 @@ class Runner:
             if phase == "verify" and phase in state.done:
                 verify.do(ctx)  # a proof can be asked for again at any time
                 return
-            self.forward(ctx, phase)
+            with self.fenced(ctx):
+                self.forward(ctx, phase)
 
     def rollback(self, target: str) -> None:
         """Undo every phase after the target (``start``: every phase, decisions included)."""
         with self.session(f"rollback --to {target}") as ctx:
             transitions = order.backward(ledger.state(ctx.conn), target)
             clear = order.clears_rows(transitions)
-            for transition in transitions:
-                self.perform(ctx, transition, clear_rows=clear)
-            lower_fence(ctx)
+            with self.fenced(ctx):
+                for transition in transitions:
+                    self.perform(ctx, transition, clear_rows=clear)
             if not ledger.state(ctx.conn).done:
                 ledger.forget_baseline(ctx.conn)
+
+    @contextmanager
+    def fenced(self, ctx: Context) -> Iterator[None]:
+        """In a window: the fence is up inside the block. It stays up on an error, and falls when a run succeeds."""
+        if self.strategy == "window":
+            raise_fence(ctx)
+        yield
+        lower_fence(ctx)
 
     def perform(self, ctx: Context, transition: Transition, *, clear_rows: bool) -> None:
         """Do or undo one phase, with its record before and after."""
