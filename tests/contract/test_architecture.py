@@ -83,6 +83,10 @@ def test_the_core_is_the_standard_library_alone(file: Path) -> None:
     assert not outside & {name.split(".")[0] for name in imports(file)}, "the core does no I/O"
 
 
+def test_every_folder_of_modules_is_a_package_and_so_gets_installed() -> None:
+    assert not [folder for folder in {file.parent for file in MODULES} if not (folder / "__init__.py").exists()]
+
+
 @pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(PACKAGE)))
 def test_every_module_says_what_it_is_for(file: Path) -> None:
     text = file.read_text()

@@ -198,6 +198,29 @@ def test_a_cluster_of_another_version_and_foreign_files_are_refused(home: Path, 
         find_binaries(9)
 
 
+def test_a_place_where_nothing_can_be_made_is_an_error_of_ours(pg_version: int) -> None:
+    with pytest.raises(EmbeddedError, match="cannot make a cluster"):
+        start(Path("/proc/normalform"), version=pg_version)
+
+
+def test_processes_are_recognised_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a Mac, where `ps` gives the command line as one text."""
+    said = {
+        ("stat", 10): "Ss",
+        ("command", 10): "/opt/a b/bin/postgres -D /data/one two -c listen_addresses= -c port=5432",
+        ("stat", 11): "Z+",
+        ("stat", 12): "S",
+        ("command", 12): "postgres: checkpointer",
+    }
+    monkeypatch.setattr(process, "_PROC", False)
+    monkeypatch.setattr(process, "_ps", lambda pid, column: said.get((column, pid), ""))
+    assert process.is_postmaster(10, Path("/data/one two"))
+    assert not process.is_postmaster(10, Path("/data/one"))
+    assert [process.is_alive(pid) for pid in (10, 11, 12, 13)] == [True, False, True, False]
+    assert not process.is_postmaster(12, Path("/data/one two"))
+    assert process.orphans(Path("/data/one two")) == ()
+
+
 def test_an_existing_empty_folder_keeps_owner_and_mode(home: Path, pg_version: int, servers: ExitStack) -> None:
     given = home / "given"
     given.mkdir()
