@@ -49,8 +49,8 @@ def take(server: Server, url: str, database: str) -> Snapshot:
     dump = server.run_tool("pg_dump", "--schema-only", "--exclude-schema=normalform", database).stdout
     with psycopg.connect(url, options="-c timezone=UTC -c extra_float_digits=1 -c search_path=pg_catalog") as conn:
         names = conn.execute(
-            "SELECT c.relname, array(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 "
-            "AND NOT a.attisdropped ORDER BY a.attname) FROM pg_class c "
+            "SELECT c.relname, array(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid "
+            "AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname) FROM pg_class c "
             "WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' ORDER BY 1"
         ).fetchall()
         return Snapshot(_sorted(dump), {name: _checksum(conn, name, columns) for name, columns in names})
