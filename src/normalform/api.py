@@ -136,7 +136,11 @@ def resolve_undo(options: Options) -> UndoReport:
 
 
 def plan(options: Options, phase: str | None = None) -> list[Step]:
-    """Return the steps of one phase, or of all that are still to come, as they would be carried out now."""
+    """Return the steps of one phase, or of all that are still to come, as they would be carried out now.
+
+    What must be done by hand once a phase has ended (a rolling restart after expand and after contract, since sessions
+    that prepared ``SELECT *`` fail with 0A000 until they reconnect) is :func:`core.plan.after` of these steps.
+    """
     spec = parse(_spec_text(options))
     connector = Connector(options.url)
     with connector.open("plan") as conn:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ..core.plan import Mode, Step
+from ..core.plan import Mode, Step, after
 from ..db.status import Status
 from ..errors import NormalformError
 from .settings import Settings
@@ -73,14 +73,18 @@ def error(settings: Settings, problem: NormalformError) -> int:
 
 
 def plan(settings: Settings, steps: Sequence[Step], *, sql: bool) -> None:
-    """Show steps with their locks, or their SQL."""
+    """Show steps with their locks, or their SQL, and what must be done by hand after each phase."""
+    notes = after(steps)
     if settings.as_json:
-        print(json.dumps([{**asdict(s), "lock": s.lock.value, "undo_lock": s.undo_lock.value, "mode": s.mode.value,
-                           "undo_mode": s.undo_mode.value} for s in steps]))  # fmt: skip
+        rows = [{**asdict(s), "lock": s.lock.value, "undo_lock": s.undo_lock.value, "mode": s.mode.value,
+                 "undo_mode": s.undo_mode.value} for s in steps]  # fmt: skip
+        print(json.dumps({"steps": rows, "after": notes}))
         return
     if sql:
-        for step in steps:
+        for step, following in zip(steps, [*steps[1:], None], strict=True):
             print(sql_of(step))
+            if step.phase in notes and (following is None or following.phase != step.phase):
+                print(f"-- after {step.phase}: {notes[step.phase]}\n")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("step", "does", "lock", "how", "why"):
@@ -89,6 +93,8 @@ def plan(settings: Settings, steps: Sequence[Step], *, sql: bool) -> None:
         lock = "" if step.lock.value == "none" else f"{step.lock.value} on {step.table}"
         table.add_row(escape(step.id), escape(step.object), escape(lock), step.mode.value, escape(step.reason))
     settings.out.print(table)
+    for phase, note in notes.items():
+        settings.out.print(f"after {phase}: {escape(note)}", highlight=False)
     settings.out.print("  → normalform plan --sql prints the statements", highlight=False)
 
 

@@ -6,6 +6,7 @@ them, the documentation of locks is made from them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -81,3 +82,28 @@ class Step:
     undo_work: str = ""
     clean: tuple[str, ...] = ()
     claims: bool = True
+
+
+_RESTART = (
+    "restart the application's processes one after another; a session that prepared SELECT * or INSERT … RETURNING * "
+    "gets SQLSTATE 0A000 at every execution until it reconnects or deallocates the statement"
+)
+#: What must be done by hand when a phase has ended, by phase: the set of a table's columns has changed under sessions
+#: that are connected (CORRECTNESS 22). The same holds after the phase's undo.
+AFTER: Mapping[str, str] = {
+    "expand": f"{_RESTART}; COPY and INSERT without a column list must name their columns from here on",
+    "contract": f"{_RESTART}; whatever still names the dropped columns fails with 42703",
+}
+
+
+def after(steps: Iterable[Step]) -> dict[str, str]:
+    """Return the closing notes of the phases to which steps belong, in the order of the steps.
+
+    Args:
+        steps: a plan, of one phase or of several.
+
+    Returns:
+        What must be done by hand once each phase has ended, by phase; phases without such a note are left out.
+    """
+    phases = dict.fromkeys(step.phase for step in steps)
+    return {phase: AFTER[phase] for phase in phases if phase in AFTER}
