@@ -7,13 +7,17 @@ that is the work of ``psycopg.sql``.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
+import string
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 # One part of a name: a quoted identifier ("" stands for a quote inside it) or a bare one.
-_PART = re.compile(r'\s*(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<bare>[^\s".]+))\s*(?P<dot>\.|$)')
+_PART = re.compile(r'\s*(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<bare>[^\s".]+))\s*(?P<dot>\.|\Z)')
 _MAX_BYTES = 63  # NAMEDATALEN - 1
+# The server folds ASCII alone (in UTF-8 and every other multi-byte encoding): É stays É.
+_FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 @dataclass(frozen=True, order=True)
@@ -36,6 +40,19 @@ def display(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+def unusable(identifier: str) -> str | None:
+    """Say why the server could not have an object of exactly this name; None when it could.
+
+    A longer name would be cut in silence, and what was made would not be found again.
+    """
+    if not identifier:
+        return "is empty"
+    if "\0" in identifier:
+        return "holds a NUL character"
+    size = len(identifier.encode())
+    return f"is {size} bytes long; PostgreSQL keeps {_MAX_BYTES}" if size > _MAX_BYTES else None
+
+
 def split_name(text: str) -> tuple[str, ...]:
     """Split a dotted SQL name into its parts, folding bare parts to lower case.
 
@@ -43,7 +60,7 @@ def split_name(text: str) -> tuple[str, ...]:
         text: a name such as ``photos.tags`` or ``"Air Traffic"."Flights"``.
 
     Raises:
-        ValueError: the text is not a dotted SQL name.
+        ValueError: the text is not a dotted SQL name, or a part is none that the server could keep.
     """
     parts: list[str] = []
     position = 0
@@ -52,7 +69,11 @@ def split_name(text: str) -> tuple[str, ...]:
         if match is None:
             raise ValueError(f"{text!r} is not a name as SQL writes it")
         quoted = match.group("quoted")
-        parts.append(quoted.replace('""', '"') if quoted is not None else match.group("bare").lower())
+        part = quoted.replace('""', '"') if quoted is not None else match.group("bare").translate(_FOLD)
+        fault = unusable(part)
+        if fault:
+            raise ValueError(f"{text!r} {fault}")
+        parts.append(part)
         position = match.end()
         if match.group("dot") != ".":
             return tuple(parts)
@@ -88,8 +109,6 @@ def shorten(name: str, taken: Iterable[str] = ()) -> str:
     used = set(taken)
     if len(name.encode()) <= _MAX_BYTES and name not in used:
         return name
-    import hashlib
-
     for attempt in range(1000):
         digest = hashlib.sha256(f"{name}#{attempt}".encode()).hexdigest()[:8]
         head = name.encode()[: _MAX_BYTES - 9].decode(errors="ignore")

@@ -14,8 +14,9 @@ from typing import Any
 
 import psycopg
 
+from ..core.bind import bind
 from ..core.events import Event, Sink, silent
-from ..core.model import Model, bind, tables_of
+from ..core.model import Model, tables_of
 from ..core.spec import Spec
 from ..core.spec_file import parse
 from ..errors import GateClosed, Interrupted, LockHeld, NormalformError, ProofFailed, UsageError
