@@ -36,7 +36,15 @@ PINNED = {
     # A policy must stop us with an error; rows that it hides would silently keep no key.
     "row_security": "off",
     "client_connection_check_interval": "1s",
+    # A runner whose machine is gone must not hold the lock for the two hours that TCP waits by itself.
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    # From PostgreSQL 17 on; a build of an index may take hours.
+    "transaction_timeout": "0",
 }
+#: UNIQUE NULLS NOT DISTINCT, which the ledger uses.
+OLDEST_SERVER = 150000
 
 
 @dataclass(frozen=True)
@@ -70,11 +78,7 @@ class Connector:
             UsageError: the connection string cannot be read.
             DatabaseRefused: the server refuses, or cannot be reached.
         """
-        try:
-            conninfo.conninfo_to_dict(self.url)
-        except psycopg.ProgrammingError as error:
-            # The parser's message may quote the string, and the string may hold a password.
-            raise UsageError("the database URL cannot be read; it is postgresql://user@host/database") from error
+        refuse_unreadable(self.url)
         try:
             conn = psycopg.connect(
                 self.url,
@@ -86,21 +90,52 @@ class Connector:
         except psycopg.OperationalError as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
             raise DatabaseRefused(f"cannot connect to {self.display}: {first}") from error
-        pin(conn)
+        try:
+            if conn.info.server_version < OLDEST_SERVER:
+                version = conn.info.parameter_status("server_version")
+                raise DatabaseRefused(f"{self.display} is PostgreSQL {version}; 15 or later is needed")
+            pin(conn)
+        except BaseException:
+            conn.close()
+            raise
         return conn
 
 
+def refuse_unreadable(url: str) -> None:
+    """Refuse a connection string that cannot be read, or not as it was meant.
+
+    Raises:
+        UsageError: without a word of the string, for it may hold a password; nor is the parser's message passed on.
+    """
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise UsageError("the database URL cannot be read; it is postgresql://user@host/database") from None
+    # An @ or / within a password ends it too early: the rest would be taken for a host's name, and shown as one.
+    misread = any("@" in str(parts.get(key) or "")[1:] for key in ("host", "port", "dbname"))
+    if url.startswith(("postgresql://", "postgres://")) and misread:
+        raise UsageError(
+            "the database URL has an @ in its host or database",
+            hint="write @ within a password as %40, / as %2F and : as %3A",
+        )
+
+
 def pin(conn: psycopg.Connection) -> None:
-    """Set the session up as every session of ours is."""
-    for name, value in PINNED.items():
-        conn.execute("SELECT set_config(%s, %s, false)", (name, value))
+    """Set the session up as every session of ours is, as far as the server knows the settings."""
+    # Everything is qualified: until this has run, the search path is the role's own.
+    conn.execute(
+        "SELECT pg_catalog.set_config(name, value, false) "
+        "FROM ROWS FROM (pg_catalog.unnest(%s::pg_catalog.text[]), pg_catalog.unnest(%s::pg_catalog.text[])) "
+        "AS wanted (name, value) WHERE pg_catalog.current_setting(name, true) IS NOT NULL",
+        (list(PINNED), list(PINNED.values())),
+    )
 
 
 def refuse_transaction_pooler(connector: Connector) -> None:
     """Refuse a proxy that gives a session's transactions to different server sessions.
 
-    A session setting is made, then other sessions keep the proxy's server connections busy; behind a
-    transaction-pooling proxy the setting is gone, or the process differs, in one of the next transactions.
+    One of our sessions leaves a mark. Behind such a proxy another session of ours finds it in its own place, or the
+    mark is gone while the other one keeps a server session busy with a transaction.
 
     Raises:
         DatabaseRefused: such a proxy was found.
@@ -108,20 +143,26 @@ def refuse_transaction_pooler(connector: Connector) -> None:
     mark = secrets.token_hex(8)
     with connector.open("probe") as first, connector.open("probe-other") as second:
         first.execute("SELECT set_config('normalform.probe', %s, false)", (mark,))
-        seen: set[tuple[object, ...]] = set()
+        # Before any transaction stays open: with one server session for all, ours would wait for each other.
+        good = _mark(second)[1] != mark
+        seen = {_mark(first)} if good else set()
         for _ in range(3):
+            if not good:
+                break
             with second.transaction():
                 second.execute("SELECT 1")
-                row = first.execute("SELECT pg_backend_pid(), current_setting('normalform.probe', true)").fetchone()
-                assert row is not None
-                seen.add(tuple(row))
-            row = second.execute("SELECT pg_backend_pid(), current_setting('normalform.probe', true)").fetchone()
-            assert row is not None
-            if row[1] == mark:
-                seen.add(("shared", row[0]))
-        if len(seen) != 1 or next(iter(seen))[1] != mark:
+                seen.add(_mark(first))
+            good = _mark(second)[1] != mark and len(seen) == 1 and next(iter(seen))[1] == mark
+        if not good:
             raise DatabaseRefused(
                 f"{connector.display} is behind a proxy that pools transactions: "
                 "a session's settings and locks do not stay",
                 hint="give a URL that reaches the server itself, or a session-pooling port",
             )
+
+
+def _mark(conn: psycopg.Connection) -> tuple[int, str | None]:
+    """Return the server session's process and the mark that it carries."""
+    row = conn.execute("SELECT pg_backend_pid(), current_setting('normalform.probe', true)").fetchone()
+    assert row is not None
+    return row[0], row[1]

@@ -21,15 +21,28 @@ from ..core.catalog import Table, table_from_json, to_json
 from ..core.names import QName
 from ..core.phases import ORDER, State
 from ..core.plan import Lock, Mode, Step
-from ..errors import FencedOut
+from ..errors import DatabaseRefused, FencedOut
 
 VERSION = 1
 
 
 def installed(conn: psycopg.Connection) -> bool:
-    """Return whether the ledger stands in this database."""
-    row = conn.execute("SELECT to_regclass('normalform.control') IS NOT NULL").fetchone()
-    return bool(row and row[0])
+    """Return whether the ledger stands in this database.
+
+    Raises:
+        DatabaseRefused: it does, and our role may not read it.
+    """
+    row = conn.execute(
+        "SELECT has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'), "
+        "pg_get_userbyid(c.relowner), current_user FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = 'normalform' AND c.relname = 'control'"
+    ).fetchone()
+    if row is not None and not row[0]:
+        raise DatabaseRefused(
+            f"the ledger in this database belongs to role {row[1]}, and role {row[2]} may not read it",
+            hint=f"connect as {row[1]}, or as a member of it",
+        )
+    return row is not None
 
 
 def ddl() -> str:

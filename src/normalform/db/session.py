@@ -27,6 +27,8 @@ from .work import Context, Strategy
 
 #: Key of the runner's advisory lock: "nf" as two bytes of ASCII, then 1.
 LOCK_CLASS, LOCK_RUNNER = 0x6E66, 1
+#: Seconds that a runner waits for the lock: the session of one that was just killed needs an instant to end.
+WAIT_FOR_LOCK = 2.0
 #: Seconds between two looks at the sessions that an earlier run left.
 WAIT_FOR_OLD_BACKENDS = 0.2
 
@@ -76,27 +78,30 @@ def open_run(
         if not spec_text:
             raise UsageError("there is no spec: none was given and the database keeps none", hint="--spec FILE")
         spec = parse(spec_text)
+        read_model(conn, spec)  # a spec that does not fit leaves no ledger and no run behind, nor replaces the old one
         if not ready:
-            bind(spec, inspect(conn, tables_of(spec)))  # a spec that does not fit must leave no ledger behind
             sink(Event("point", "ledger:install"))
             ledger.install(conn)
             sink(Event("point", "ledger:installed"))
         run = ledger.start_run(conn, command, spec_text)
         sink(Event("point", "run:started"))
-        wait_for_old_backends(conn, run, sink)
-        ctx = Context(
-            connector=Connector(url, run),
-            conn=conn,
-            run=run,
-            model=read_model(conn, spec),
-            sink=sink,
-            stop=stop or threading.Event(),
-            strategy=strategy,
-            workers=workers or spec.backfill.workers,
-            options=dict(options or {}),
-        )
-        keep_baseline(ctx)
         try:
+            # A later run knows by the name which sessions to wait for, should this one be killed.
+            conn.execute("SELECT set_config('application_name', %s, false)", (f"{APPLICATION}/{run}/main",))
+            stop = stop or threading.Event()
+            wait_for_old_backends(conn, run, sink, stop)
+            ctx = Context(
+                connector=Connector(url, run),
+                conn=conn,
+                run=run,
+                model=read_model(conn, spec),  # again: an earlier run's last statement may have ended since
+                sink=sink,
+                stop=stop,
+                strategy=strategy,
+                workers=workers or spec.backfill.workers,
+                options=dict(options or {}),
+            )
+            keep_baseline(ctx)
             yield ctx
         except BaseException as error:
             _end(conn, run, error)
@@ -114,10 +119,21 @@ def keep_baseline(ctx: Context) -> None:
 
 
 def take_lock(conn: psycopg.Connection) -> None:
-    """Take the runner's advisory lock on this session, or say who has it."""
-    row = conn.execute("SELECT pg_try_advisory_lock(%s, %s)", (LOCK_CLASS, LOCK_RUNNER)).fetchone()
-    if row and row[0]:
-        return
+    """Take the runner's advisory lock on this session, or say who has it.
+
+    Never by a call that waits in the server: that would deadlock with CREATE INDEX CONCURRENTLY.
+
+    Raises:
+        LockHeld: another runner has it.
+    """
+    deadline = time.monotonic() + WAIT_FOR_LOCK
+    while True:
+        row = conn.execute("SELECT pg_try_advisory_lock(%s, %s)", (LOCK_CLASS, LOCK_RUNNER)).fetchone()
+        if row and row[0]:
+            return
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
     holder = conn.execute(
         "SELECT a.pid, a.usename, a.application_name, a.client_addr, a.backend_start FROM pg_locks l "
         "JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.classid = %s AND l.objid = %s "
@@ -137,27 +153,33 @@ def take_lock(conn: psycopg.Connection) -> None:
     raise LockHeld(f"another runner holds this database: {who}", hint="normalform status")
 
 
-def wait_for_old_backends(conn: psycopg.Connection, run: int, sink: Sink) -> None:
+def wait_for_old_backends(conn: psycopg.Connection, run: int, sink: Sink, stop: threading.Event) -> None:
     """Wait until sessions of earlier runs are gone: a killed runner's backend may still be building an index.
 
     They see that their client is gone within client_connection_check_interval (CORRECTNESS 26).
+
+    Raises:
+        Interrupted: Ctrl-C meanwhile.
     """
+    said = ""
     while True:
         rows = conn.execute(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE %s "
-            "AND split_part(application_name, '/', 2) NOT IN ('0', %s) AND usename = session_user",
+            "AND split_part(application_name, '/', 2) NOT IN ('0', %s) AND usename = session_user ORDER BY pid",
             (f"{APPLICATION}/%/%", str(run)),
         ).fetchall()
         if not rows:
             return
         processes = ", ".join(str(r[0]) for r in rows)
-        sink(Event("wait", "old-backends", f"waiting for processes {processes} of an earlier run"))
-        time.sleep(WAIT_FOR_OLD_BACKENDS)
+        if processes != said:
+            sink(Event("wait", "old-backends", f"waiting for processes {processes} of an earlier run"))
+            said = processes
+        if stop.wait(WAIT_FOR_OLD_BACKENDS):
+            raise Interrupted("stopped while an earlier run's sessions end", hint="run the same command again")
 
 
 def _end(conn: psycopg.Connection, run: int, error: BaseException | None) -> None:
-    if conn.closed or conn.broken or not ledger.installed(conn):
-        return
+    """Record how a run ended, where there is still a session and a ledger to record it in."""
     outcome = "done"
     if isinstance(error, ProofFailed):
         outcome = "findings"
@@ -170,4 +192,9 @@ def _end(conn: psycopg.Connection, run: int, error: BaseException | None) -> Non
     detail = None if error is None else type(error).__name__
     if isinstance(error, NormalformError):
         detail = error.message.splitlines()[0]
-    ledger.end_run(conn, run, outcome, detail)
+    try:
+        if not conn.closed and ledger.installed(conn):
+            ledger.end_run(conn, run, outcome, detail)
+    except psycopg.OperationalError:
+        if error is None:
+            raise  # the server went away at the very end; else what happened first is what counts
