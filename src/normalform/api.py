@@ -9,12 +9,15 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from psycopg.sql import SQL, Identifier
 
 from .core.events import Event, Sink, silent
+from .core.findings import Finding
 from .core.names import QName
 from .core.plan import Lock, Step
 from .core.spec_file import parse
@@ -25,7 +28,7 @@ from .db.execute import do_steps, undo_one
 from .db.session import read_model
 from .db.status import Status
 from .db.work import Context, Strategy, run_sql
-from .errors import GateClosed, NormalformError
+from .errors import GateClosed, NormalformError, UsageError
 from .phases import audit as audit_phase
 from .phases import resolve as resolve_phase
 from .phases.audit import AuditReport
@@ -94,6 +97,13 @@ def audit(options: Options, *, mapping: Path | None = None) -> AuditReport:
     """Read everything, build the mapping, report findings. Changes nothing; SELECT rights are enough."""
     spec = parse(_spec_text(options))
     return audit_phase.audit(Connector(options.url), spec, mapping_path=mapping, sink=options.sink, mask=options.mask)
+
+
+def offenders(options: Options, finding: Finding) -> Iterator[Mapping[str, Any]]:
+    """Stream every row that a finding is about. Reads only; values are hidden with ``mask``."""
+    if options.mask:
+        raise UsageError("--mask hides the rows that were asked for", hint="leave out --mask, or --all")
+    return audit_phase.iter_rows(Connector(options.url), finding)
 
 
 def resolve_export(options: Options, mapping: Path, out: Path, *, collisions: bool = True) -> ExportReport:

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.live import Live
 
 from .. import api
+from ..core.findings import gate
 from ..core.phases import ORDER, START
 from ..errors import DatabaseRefused, Interrupted, NormalformError, UsageError
-from . import show
+from . import show, show_audit
 from .settings import Settings
 
 app = typer.Typer(
@@ -65,10 +66,25 @@ def audit(
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL that finds each finding's rows, for psql.")] = False,
 ) -> None:
     """Read everything, build the mapping, report findings. Changes nothing; SELECT rights are enough."""
+    if csv and not everything:
+        raise UsageError("--csv prints every offending row", hint="normalform audit --all --csv")
     with _settings.options() as opts:
         report = api.audit(opts, mapping=mapping)
-    show.audit(_settings, report, codes=code, everything=everything, csv=csv, sql=sql)
-    if any(f.severity == "error" for f in report.findings):
+        found = show_audit.chosen(report, code)
+        if sql:
+            show_audit.as_sql(found)
+        elif csv:
+            show_audit.as_csv(found, lambda finding: api.offenders(opts, finding))
+        elif everything:
+            show_audit.every_row(_settings.out, found, lambda finding: api.offenders(opts, finding))
+        elif _settings.as_json:
+            show_audit.as_json(report, found)
+        else:
+            show_audit.summary(_settings.out, report, found)
+            if report.mapping is not None:
+                settle = "normalform resolve export decisions.csv" if gate(report) else "normalform plan"
+                _settings.out.print(f"  → {settle}", highlight=False)
+    if gate(report):
         raise typer.Exit(1)
 
 

@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from ..cli import show
+from ..cli import show_audit
+from ..core.findings import AuditReport
 from ..db.status import Status
-from ..phases.audit import AuditReport
 from .load import LoadReport
 from .runbook import RunbookReport
 
@@ -37,7 +37,7 @@ def loaded(out: Console, report: LoadReport) -> None:
 
 def findings(out: Console, report: AuditReport) -> None:
     """Show the findings."""
-    show.findings_table(out, report)
+    show_audit.summary(out, report, report.findings)
 
 
 def decisions(out: Console, path: Path) -> None:

@@ -1,0 +1,113 @@
+"""How an audit looks: a table of findings, one finding whole, its SQL, or every offending row as CSV."""
+
+from __future__ import annotations
+
+import csv as csv_module
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..core.findings import AuditReport, Finding, Severity
+
+COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
+Rows = Callable[[Finding], Iterator[Mapping[str, Any]]]
+
+
+def chosen(report: AuditReport, codes: Iterable[str] | None) -> tuple[Finding, ...]:
+    """Return the report's findings, or those with the given codes or slugs."""
+    wanted = {c.lower() for c in codes or ()}
+    return tuple(f for f in report.findings if not wanted or f.code.lower() in wanted or f.slug in wanted)
+
+
+def as_json(report: AuditReport, findings: Iterable[Finding]) -> None:
+    """Print the report as JSON, with the chosen findings."""
+    print(json.dumps({**report.to_json(), "findings": [f.to_json() for f in findings]}, default=str))
+
+
+def as_sql(findings: Iterable[Finding]) -> None:
+    """Print the query behind each finding as a psql script."""
+    for finding in findings:
+        print(f"-- {finding.code} {finding.slug}, {finding.subject}: {finding.title}")
+        print(f"{finding.sql.rstrip().rstrip(';')};\n" if finding.sql else "-- hidden: it holds values (--mask)\n")
+
+
+def as_csv(findings: Iterable[Finding], rows: Rows) -> None:
+    """Print every offending row: code, slug, subject, then the row as JSON."""
+    writer = csv_module.writer(sys.stdout, lineterminator="\r\n")
+    writer.writerow(("code", "slug", "subject", "row"))
+    for finding in findings:
+        for row in rows(finding):
+            writer.writerow(
+                (finding.code, finding.slug, finding.subject, json.dumps(dict(row), default=str, ensure_ascii=False))
+            )
+
+
+def every_row(out: Console, findings: Iterable[Finding], rows: Rows) -> None:
+    """Print every offending row for people."""
+    for finding in findings:
+        out.print(f"[bold]{finding.code} {escape(finding.slug)}[/bold] {escape(finding.subject)}", highlight=False)
+        for row in rows(finding):
+            out.print("  " + escape(_row(row)), highlight=False, soft_wrap=True)
+
+
+def mapping_table(report: AuditReport) -> Table:
+    """Return how every distinct value is decided, by reference."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("reference", "rows", "distinct values", "decided"):
+        table.add_column(title, justify="right" if title in ("rows", "distinct values") else "left", overflow="fold")
+    for read in report.read:
+        parts = [
+            f"{t.how.value} {t.rows:,}" if t.how.resolved else f"[red]{t.how.value} {t.rows:,}[/red]"
+            for t in report.tallies
+            if t.reference == read.reference
+        ]
+        table.add_row(escape(read.reference), f"{read.rows:,}", f"{read.values:,}", ", ".join(parts))
+    return table
+
+
+def findings_table(report: AuditReport, findings: Iterable[Finding]) -> Table:
+    """Return the findings, a line each, with the count, a sample and the remedy."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("finding", "about", "what", "settled by"):
+        table.add_column(title, overflow="fold", ratio=None if title in ("finding", "about") else 1)
+    for finding in findings:
+        colour = COLOURS[finding.severity]
+        sample = f"\n[dim]{escape(_row(finding.sample[0]))}[/dim]" if finding.sample else ""
+        table.add_row(
+            f"[{colour}]{finding.code}[/{colour}] {escape(finding.slug)}",
+            escape(finding.subject),
+            escape(finding.title) + sample,
+            escape(finding.remedy),
+        )
+    del report
+    return table
+
+
+def summary(out: Console, report: AuditReport, findings: tuple[Finding, ...]) -> None:
+    """Print the audit for people."""
+    where = "standby" if report.standby else "primary"
+    major = report.server_version // 10000
+    out.print(
+        f"{escape(report.database)} on PostgreSQL {major} ({where}), as {escape(report.role)}: "
+        f"{sum(r.rows for r in report.read):,} rows read in {report.seconds:.1f} s; nothing was changed",
+        highlight=False,
+    )
+    out.print(mapping_table(report))
+    out.print()
+    out.print(findings_table(report, findings))
+    for unknown in report.unchecked:
+        out.print(f"unknown: {escape(unknown.subject)}: {escape(unknown.what)}: {escape(unknown.why)}", highlight=False)
+    counts = {s: sum(f.severity is s for f in findings) for s in Severity}
+    out.print(
+        f"{counts[Severity.ERROR]} errors, {counts[Severity.WARNING]} warnings, {counts[Severity.INFO]} notes",
+        highlight=False,
+    )
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {v!r}" if isinstance(v, str) else f"{k} {v}" for k, v in row.items())
