@@ -219,7 +219,9 @@ CREATE TABLE normalform.residue (
     reference text NOT NULL,
     identity jsonb NOT NULL,
     key text,
+    own_value boolean NOT NULL,
     value text,
+    own_qualifier boolean NOT NULL,
     qualifier text,
     at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (reference, identity)
@@ -228,7 +230,9 @@ COMMENT ON TABLE normalform.residue IS 'Texts that the keys cannot reproduce (al
 COMMENT ON COLUMN normalform.residue.reference IS 'Reference.';
 COMMENT ON COLUMN normalform.residue.identity IS 'Primary key of the row.';
 COMMENT ON COLUMN normalform.residue.key IS 'Key that the row had; the entry counts only while the row still has it.';
+COMMENT ON COLUMN normalform.residue.own_value IS 'Whether the text is the row''s own; otherwise it is what the key gives, whatever that is by then.';
 COMMENT ON COLUMN normalform.residue.value IS 'The row''s text.';
+COMMENT ON COLUMN normalform.residue.own_qualifier IS 'Whether the qualifier is the row''s own, NULL included; otherwise it is what the key gives.';
 COMMENT ON COLUMN normalform.residue.qualifier IS 'The row''s qualifier.';
 COMMENT ON COLUMN normalform.residue.at IS 'When it was kept.';
 
