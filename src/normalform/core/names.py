@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import re
 import string
 from collections.abc import Iterable
@@ -94,6 +95,8 @@ def parse_table(text: str) -> QName:
 def nearest(name: str, existing: Iterable[str]) -> str | None:
     """Return the existing name that is most like the given one, or None when none is near."""
     known = list(existing)
+    if name in known:
+        return name
     folded = {k.lower(): k for k in reversed(known)}
     if name.lower() in folded:
         return folded[name.lower()]
@@ -109,10 +112,6 @@ def shorten(name: str, taken: Iterable[str] = ()) -> str:
     used = set(taken)
     if len(name.encode()) <= _MAX_BYTES and name not in used:
         return name
-    for attempt in range(1000):
-        digest = hashlib.sha256(f"{name}#{attempt}".encode()).hexdigest()[:8]
-        head = name.encode()[: _MAX_BYTES - 9].decode(errors="ignore")
-        candidate = f"{head}_{digest}"
-        if candidate not in used:
-            return candidate
-    raise ValueError(f"no free name for {name!r}")
+    head = name.encode()[: _MAX_BYTES - 9].decode(errors="ignore")
+    digests = (hashlib.sha256(f"{name}#{attempt}".encode()).hexdigest()[:8] for attempt in itertools.count())
+    return next(candidate for digest in digests if (candidate := f"{head}_{digest}") not in used)

@@ -55,13 +55,20 @@ class Transition:
 
 
 def begin(state: State, transition: Transition) -> State:
-    """Return the state in which the transition is under way. Raises ValueError when it is not legal."""
-    if transition.direction == "do":
-        return State(state.done, (transition.phase, "do"))
-    if state.half is not None and state.half == (transition.phase, "do"):
+    """Return the state in which the transition is under way; one that is under way already goes on.
+
+    Raises:
+        ValueError: it is not legal: out of order, or another phase is half-way.
+    """
+    phase, direction = transition.phase, transition.direction
+    if state.half == (phase, direction):
+        return state
+    if state.half == (phase, "do"):
         # A half-done phase is undone from where it stopped.
-        return State((*state.done, transition.phase), (transition.phase, "undo"))
-    return State(state.done, (transition.phase, "undo"))
+        return State((*state.done, phase), (phase, "undo"))
+    if state.half is not None:
+        raise ValueError(f"{phase} cannot begin while {state.half[0]} is half-way")
+    return State(state.done, (phase, direction))
 
 
 def finish(state: State) -> State:
@@ -88,8 +95,14 @@ def forward(state: State, target: str) -> tuple[Transition, ...]:
 
 
 def backward(state: State, target: str) -> tuple[Transition, ...]:
-    """Return the transitions that leave the target as the last phase done (``start`` undoes everything)."""
+    """Return the transitions that leave the target as the last phase done (``start`` undoes everything).
+
+    A target that is not done yet leaves nothing to undo. One that is half undone itself is undone to its end, for no
+    way back leaves a phase half gone.
+    """
     keep = 0 if target == START else ORDER.index(target) + 1
+    if state.half is not None and state.half[1] == "undo":
+        keep = min(keep, len(state.done) - 1)
     result: list[Transition] = []
     if state.half is not None and state.half[1] == "do" and len(state.done) >= keep:
         result.append(Transition(state.half[0], "undo"))
