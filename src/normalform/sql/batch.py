@@ -25,8 +25,8 @@ SQL = sql.SQL
 #: ``none``: lock by updating, for a window in which nobody else writes.
 Rows = Literal["skip", "wait", "none"]
 
-#: Planner settings that every batch runs under: a parallel plan cannot lock, and the two scans below never pay.
-PLANNER = {"max_parallel_workers_per_gather": "0", "jit": "off"}
+#: Settings that every batch runs under: a parallel plan would only wait for workers, and a batch's values fit in this.
+SETTINGS = {"max_parallel_workers_per_gather": "0", "work_mem": "32MB"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Ground(Protocol):
         """The table that is locked and whose rows are worked on."""
         ...
 
-    def measure(self) -> sql.Composable:
+    def measure(self) -> sql.Composed:
         """Return a query (identity of the relation, identity of its storage, number of units); no row when it is gone.
 
         Another storage than before means that units no longer name the same rows.
@@ -63,11 +63,12 @@ class Heap:
 
     name: QName
 
-    def measure(self) -> sql.Composable:
+    def measure(self) -> sql.Composed:
         """Return a query (oid, relfilenode, blocks)."""
         return SQL(
             "SELECT c.oid::bigint, pg_relation_filenode(c.oid)::bigint, "
-            "pg_relation_size(c.oid) / current_setting('block_size')::bigint FROM pg_class c WHERE c.oid = to_regclass({})"
+            "pg_relation_size(c.oid) / current_setting('block_size')::bigint "
+            "FROM pg_class c WHERE c.oid = to_regclass({})"
         ).format(sql.Literal(render(table(self.name))))
 
     def within(self, alias: str, span: Span) -> sql.Composable:
@@ -107,7 +108,7 @@ class Work:
         """The table as SQL writes it."""
         return render(table(self.ground.name))
 
-    def statement(self, span: Span, rows: Rows, slice_number: int) -> sql.Composable:
+    def statement(self, span: Span, rows: Rows, slice_number: int) -> sql.Composed:
         """Return the batch: a query of (changed, skipped, checkpoints moved).
 
         The checkpoint moves in the same statement, and only from where the batch began: two sessions that do the same

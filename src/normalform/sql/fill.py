@@ -19,7 +19,7 @@ SQL = sql.SQL
 
 def fill_work(reference: Reference) -> Work:
     """Return the work that gives a reference's rows their keys, where something decides."""
-    pending = _unfilled(reference)
+    pending = unfilled(reference)
     count = len(reference.scope)
     names = [*scope_names(count), "x", "q"]
     picked = columns("r", names)
@@ -27,7 +27,8 @@ def fill_work(reference: Reference) -> Work:
     def body(ground: Ground, span: Span, rows: Rows) -> sql.Composable:
         return SQL(
             "nf_values AS MATERIALIZED (SELECT {picked}, array_agg(r.tid) AS tids FROM "
-            "(SELECT t.ctid AS tid, {values} FROM ONLY {table} t WHERE {within} AND {pending}) r GROUP BY {picked}){resolved}, "
+            "(SELECT t.ctid AS tid, {values} FROM ONLY {table} t WHERE {within} AND {pending}) r "
+            "GROUP BY {picked}){resolved}, "
             "nf_good AS MATERIALIZED (SELECT unnest(v.tids) AS tid, {picked_v}, v.id FROM resolved v "
             "WHERE v.id IS NOT NULL ORDER BY 1), "
             "{locked}, "
@@ -108,7 +109,7 @@ def _assign(
     return Work(name=name, ground=ground, body=body, pending=pending, skip_triggers=skip_triggers)
 
 
-def _unfilled(reference: Reference) -> sql.Composable:
+def unfilled(reference: Reference) -> sql.Composable:
     """Return the condition, on alias ``t``, of rows with text and without a key.
 
     The planner knows nothing of a column that was just added and would take ``key IS NULL`` for one row in two hundred,

@@ -290,8 +290,9 @@ def resolve_few(reference: Reference, values: str) -> sql.Composable:
 
     Returns:
         ``, name AS (…)`` CTEs to put behind it; the last is ``resolved``: every column of ``values`` plus how and id,
-        and others whose names begin with v or nf, with one row per value (how ``orphan`` or ``ambiguous`` and id NULL where nothing decides). Aliases are taken from the stored mapping
-        and believed only while the row still lists them.
+        and others whose names begin with v or nf, with one row per value (how ``orphan`` or ``ambiguous`` and id NULL
+        where nothing decides). Aliases are taken from the stored mapping and believed only while the row still lists
+        them.
     """
     lookup = reference.lookup
     scope = scope_names(len(reference.scope))
