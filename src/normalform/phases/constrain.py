@@ -1,0 +1,271 @@
+"""Constrain: successors of every index and unique, the foreign key, NOT NULL, and the lookup's own unique.
+
+Decides the order. A unique on the lookup comes before the foreign key that refers to it; the indexes come before it
+too, so that its own checks find their rows; what reads whole tables does so beside writers. Legacy objects stay as they
+are until contract. It must never build a unique whose collisions it has not asked for, nor adopt an object of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import psycopg
+
+from ..core.catalog import Index, IndexColumn, Table
+from ..core.conservation import Conserved, conserve
+from ..core.model import Lookup, Model, Reference
+from ..core.names import QName, display, shorten
+from ..core.plan import Lock, Mode, Step
+from ..db.certificates import unproven
+from ..db.execute import Handlers, do_steps, undo_steps
+from ..db.work import Context, run_sql
+from ..errors import GateClosed, ProofFailed
+from ..sql import collisions as queries
+from ..sql import constraint_steps as build
+from ..sql import ddl
+from ..sql.quote import render, table
+from ..sql.successor_steps import successor_steps
+
+PHASE = "constrain"
+
+
+def gate(ctx: Context) -> None:
+    """Close unless text and key are proven to say the same now, everything has a successor, and no unique collides.
+
+    Raises:
+        GateClosed: ``proof``, ``conservation`` or ``collisions``.
+    """
+    doubts = unproven(ctx.conn, ctx.model)
+    if doubts:
+        raise GateClosed("proof", doubts, hint="normalform verify")
+    tables = conserve(ctx.model, ctx.baseline)
+    lost = lost_lines(tables, waived(ctx))
+    if lost:
+        raise GateClosed("conservation", lost, hint="settle each, or waive it with its reason")
+    found = collisions(ctx.conn, ctx.model, tables, mask=bool(ctx.options.get("mask")))
+    if found:
+        raise GateClosed("collisions", found, hint="normalform resolve export")
+
+
+def plan(model: Model, baseline: Mapping[QName, Table], *, deferrable: bool = True) -> list[Step]:
+    """Return the steps of constrain.
+
+    Args:
+        model: the model.
+        baseline: the tables before the first change; every decision about names and about what exists is made on it,
+            so that a resumed run makes the same plan.
+        deferrable: whether a unique successor stands as a DEFERRABLE constraint until contract (CORRECTNESS 21). When
+            False, a plain index stands in its place and contract makes it unique: a deferrable constraint makes every
+            ``ON CONFLICT DO NOTHING`` without target on its table fail (SQLSTATE 55000), and building it refuses what
+            an immediate unique refuses.
+    """
+    tables = conserve(model, baseline)
+    steps = [_analyze(t) for t in tables]
+    for lookup in model.lookups:
+        steps += _lookup(model, lookup, baseline.get(lookup.table.name, lookup.table))
+    for conserved in tables:
+        for successor in conserved.succession.successors:
+            steps += successor_steps(PHASE, conserved.name, successor, deferrable=deferrable)
+    for conserved in tables:
+        for reference in conserved.references:
+            steps += _reference(reference)
+    return steps
+
+
+def steps_for(ctx: Context) -> list[Step]:
+    """Return the plan of this run. ``options["uniques"] = "late"`` leaves unique successors to contract."""
+    return plan(ctx.model, ctx.baseline, deferrable=ctx.options.get("uniques") != "late")
+
+
+def do(ctx: Context) -> None:
+    """Carry the phase out from where it stands.
+
+    Raises:
+        ProofFailed: a unique build met duplicates that came in while it ran, or a validation met a row.
+    """
+    try:
+        do_steps(ctx, steps_for(ctx), HANDLERS)
+    except psycopg.errors.IntegrityError as error:
+        raise finding(ctx, error) from error
+
+
+def undo(ctx: Context, *, clear_rows: bool) -> None:
+    """Take back everything that the ledger says constrain made."""
+    del clear_rows
+    undo_steps(ctx, PHASE, HANDLERS)
+
+
+def waived(ctx: Context) -> frozenset[str]:
+    """Return the names of the legacy objects that the operator gives up (``options["waive"]``)."""
+    return frozenset(ctx.options.get("waive", ()))
+
+
+def lost_lines(tables: Iterable[Conserved], passed: frozenset[str]) -> list[str]:
+    """Return a line for each legacy object without successor that nobody has given up."""
+    return [
+        f"{t.name}: {u.kind} {display(u.source)} has no successor: {u.reason}. {u.remedy}"
+        for t in tables
+        for u in t.succession.unconvertible
+        if u.source not in passed
+    ]
+
+
+def collisions(conn: psycopg.Connection, model: Model, tables: Iterable[Conserved], *, mask: bool = False) -> list[str]:
+    """Ask for the rows that the uniques to be built would refuse (CORRECTNESS 20).
+
+    Args:
+        conn: a session outside a transaction.
+        model: the model, its tables as they are now.
+        tables: from :func:`conserve`.
+        mask: leave sample values out.
+
+    Returns:
+        A line for each unique that would fail: name, table, how many groups of how many rows, samples.
+    """
+    wanted: list[tuple[Table, Index]] = []
+    for lookup in model.lookups:
+        ready = all(lookup.table.column(c) is not None for c in (*lookup.scope, *lookup.spec.unique))
+        wanted += [(lookup.table, i) for i in lookup_uniques(lookup) if ready]
+    for conserved in tables:
+        uniques = [s.index for s in conserved.succession.successors if s.index is not None and s.index.unique]
+        wanted += [(conserved.current, i) for i in uniques]
+    lines = []
+    for target, index in wanted:
+        standing = target.index(index.name)
+        if standing is not None and standing.valid and standing.unique:
+            continue
+        row = conn.execute(queries.summary(table(target.name), index)).fetchone()
+        assert row is not None
+        if row[0]:
+            keys = ", ".join(display(c.column) if c.column else f"({c.expression})" for c in index.columns)
+            samples = "" if mask else ", such as " + "; ".join(row[2])
+            lines.append(
+                f"{target.name}: {row[0]:,} combinations of ({keys}) stand in {row[1]:,} rows{samples}; "
+                f"unique {display(index.name)} allows one each"
+            )
+    return lines
+
+
+def finding(ctx: Context, error: psycopg.Error) -> ProofFailed:
+    """Turn what the server found in the rows into a finding; it names the object, and values unless masked."""
+    what = error.diag.constraint_name or error.diag.table_name or "a constraint"
+    detail = error.diag.message_detail
+    shown = f": {detail}" if detail and not ctx.options.get("mask") else ""
+    return ProofFailed(
+        f"{what} cannot stand: {error.diag.message_primary}{shown} (SQLSTATE {error.sqlstate})",
+        hint="normalform audit, then the same command again",
+    )
+
+
+def lookup_uniques(lookup: Lookup) -> list[Index]:
+    """Return the unique indexes that a lookup needs: the composite key's target, and the spec's own."""
+    result = []
+    for columns in _lookup_unique_columns(lookup):
+        name = shorten(f"uq_{lookup.table.name.name}_{'_'.join(columns)}", {lookup.table.name.name})
+        result.append(
+            Index(
+                name=name,
+                schema=lookup.table.name.schema,
+                method="btree",
+                columns=tuple(IndexColumn(c) for c in columns),
+                include=(),
+                unique=True,
+                primary=False,
+                valid=True,
+                immediate=True,
+                nulls_not_distinct=False,
+                predicate=None,
+                constraint=None,
+                definition="",
+                uses=columns,
+            )
+        )
+    return result
+
+
+def _lookup_unique_columns(lookup: Lookup) -> list[tuple[str, ...]]:
+    columns = [(*lookup.scope, lookup.key.name)] if lookup.scope else []
+    if lookup.spec.unique:
+        columns.append(lookup.spec.unique)
+    return columns
+
+
+def _stands(before: Table, columns: tuple[str, ...]) -> bool:
+    """Whether the table had a unique on these columns, in any order, that a foreign key can refer to."""
+    return any(
+        i.unique
+        and i.valid
+        and i.immediate
+        and i.predicate is None
+        and not i.nulls_not_distinct
+        and len(i.columns) == len(columns)
+        and {c.column for c in i.columns} == set(columns)
+        for i in before.indexes
+    )
+
+
+def _lookup(model: Model, lookup: Lookup, before: Table) -> list[Step]:
+    name = lookup.table.name
+    steps: list[Step] = []
+    if lookup.scope_copy is not None:
+        reason = "every row of the lookup has a scope"
+        steps += build.not_null(f"{PHASE}/lookup/{lookup.name}/scope", PHASE, name, lookup.scope[0], reason=reason)
+    for n, index in enumerate(lookup_uniques(lookup)):
+        columns = tuple(c.column for c in index.columns if c.column is not None)
+        own = columns == lookup.spec.unique
+        needed = own or model.references_of(lookup)
+        if not needed or _stands(before, columns):
+            continue
+        reason = "the lookup's own unique, from the spec" if own else "what the composite foreign keys refer to"
+        step_id = f"{PHASE}/lookup/{lookup.name}/unique-{n}"
+        steps.append(build.build_index(step_id, PHASE, name, index, reason=reason))
+        if own:
+            steps.append(build.attach_unique(f"{step_id}-attach", PHASE, name, index.name, reason=reason))
+    return steps
+
+
+def _reference(reference: Reference) -> list[Step]:
+    name, key = reference.table.name, reference.key
+    scope = [c.name for c in reference.scope]
+    prefix = f"{PHASE}/{reference.name}"
+    steps: list[Step] = []
+    nullable = [c.name for c in reference.nullable_scope]
+    if nullable:
+        steps += build.scope_check(f"{prefix}/scope", PHASE, name, key, nullable)
+    lookup = reference.lookup
+    steps += build.foreign_key(
+        f"{prefix}/foreign-key",
+        PHASE,
+        name,
+        key,
+        [*scope, key],
+        lookup.table.name,
+        [*lookup.scope, lookup.key.name],
+        reference.spec.on_delete,
+    )
+    if reference.spec.required:
+        steps += build.not_null(f"{prefix}/not-null", PHASE, name, key, reason="every row has its key")
+    return steps
+
+
+def _analyze(conserved: Conserved) -> Step:
+    first = conserved.references[0]
+    return Step(
+        id=f"{PHASE}/{first.name}/analyze",
+        phase=PHASE,
+        object=f"statistics of {conserved.name}",
+        do=(ddl.analyze(conserved.name),),
+        mode=Mode.BATCHES,
+        work=f"analyze:{first.name}",
+        lock=Lock.SHARE_UPDATE_EXCLUSIVE,
+        table=render(table(conserved.name)),
+        reason="plans must know the key before anybody plans with it",
+    )
+
+
+def _do_analyze(ctx: Context, reference: str) -> None:
+    name = ctx.model.reference(reference).table.name
+    run_sql(ctx, ctx.conn, f"analyze:{reference}", ddl.analyze(name))
+
+
+HANDLERS: Handlers = {"analyze": _do_analyze}

@@ -1,0 +1,133 @@
+"""The block-range works of contract: keeping what is a row's own, and giving rows their text back.
+
+Both are :class:`~normalform.sql.batch.Work`: any block can be done again, and nothing that is right already is written.
+"""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from ..core.catalog import Column
+from ..core.conservation import Conserved
+from ..core.model import Reference
+from .batch import Ground, Heap, Rows, Span, Work, done, locked
+from .quote import column, conjunction, ledger, raw, table
+from .residue import entry, given, identity, own
+
+SQL = sql.SQL
+
+
+def archive_work(conserved: Conserved, reference: Reference) -> Work:
+    """Return the work that keeps what is a row's own; every block can be done again."""
+    qualifier = conserved.qualifier(reference)
+    own_value, own_qualifier = own("r.key", "r.x", "r.q", "f", qualifier is not None)
+
+    def body(ground: Ground, span: Span, rows: Rows) -> sql.Composable:
+        return SQL(
+            "nf_rows AS MATERIALIZED (SELECT t.ctid AS tid, {key} AS key, {text}::text AS x, {q} AS q, {identity} AS i "
+            "FROM ONLY {table} t WHERE {within}), "
+            "nf_keys AS MATERIALIZED (SELECT d.key, f.x, f.q FROM (SELECT DISTINCT key FROM nf_rows "
+            "WHERE key IS NOT NULL) d CROSS JOIN LATERAL ({given}) f), "
+            "nf_own AS MATERIALIZED (SELECT r.*, {own_value} AS own_value, {own_qualifier} AS own_qualifier "
+            "FROM nf_rows r LEFT JOIN nf_keys f ON f.key = r.key), "
+            # What the archive has right already is not written again.
+            "nf_todo AS MATERIALIZED (SELECT o.* FROM nf_own o LEFT JOIN LATERAL (SELECT e.* FROM {residue} e "
+            "WHERE e.reference = {name} AND e.identity = o.i OFFSET 0) e ON true "
+            "WHERE (o.own_value OR o.own_qualifier) AND (e.reference IS NULL "
+            "OR (e.key, e.own_value, e.value, e.own_qualifier, e.qualifier) IS DISTINCT FROM "
+            "(o.key::text, o.own_value, CASE WHEN o.own_value THEN o.x END, o.own_qualifier, "
+            "CASE WHEN o.own_qualifier THEN o.q END))), "
+            "{locked}, "
+            "nf_changed AS (INSERT INTO {residue} "
+            "(reference, identity, key, own_value, value, own_qualifier, qualifier) "
+            "SELECT {name}, g.i, g.key::text, g.own_value, CASE WHEN g.own_value THEN g.x END, g.own_qualifier, "
+            "CASE WHEN g.own_qualifier THEN g.q END FROM nf_locked g "
+            "ON CONFLICT (reference, identity) DO UPDATE SET key = excluded.key, own_value = excluded.own_value, "
+            "value = excluded.value, own_qualifier = excluded.own_qualifier, qualifier = excluded.qualifier, "
+            "at = now() RETURNING 1), {done}"
+        ).format(
+            key=column("t", reference.key),
+            text=column("t", reference.text.name),
+            q=SQL("{}::text").format(column("t", qualifier.name)) if qualifier else SQL("NULL::text"),
+            identity=identity(conserved, "t"),
+            table=table(ground.name),
+            within=ground.within("t", span),
+            given=given(reference.lookup, SQL("d.key")),
+            own_value=own_value,
+            own_qualifier=own_qualifier,
+            residue=ledger("residue"),
+            name=sql.Literal(reference.name),
+            locked=locked(ground, span, "nf_todo", rows),
+            done=done("nf_todo"),
+        )
+
+    return Work(
+        name=f"archive:{reference.name}",
+        ground=Heap(conserved.name),
+        body=body,
+        pending=SQL("{} IS NOT NULL").format(column("t", reference.text.name)),
+        gates=(reference.lookup.name,),
+    )
+
+
+def refill_work(conserved: Conserved, reference: Reference) -> Work:
+    """Return the work that gives rows their text and qualifier back: their own from the archive, else the key's."""
+    qualifier = conserved.qualifier(reference)
+    pending = _unfilled(conserved, reference)
+    assignments = [_assignment(reference.text, "x")]
+    differs = [SQL("n.x IS DISTINCT FROM n.now_x")]
+    if qualifier is not None:
+        assignments.append(_assignment(qualifier, "q"))
+        differs.append(SQL("n.q IS DISTINCT FROM n.now_q"))
+
+    def body(ground: Ground, span: Span, rows: Rows) -> sql.Composable:
+        return SQL(
+            "nf_rows AS MATERIALIZED (SELECT t.ctid AS tid, {key} AS key, {text}::text AS now_x, {now_q} AS now_q, "
+            "{identity} AS i FROM ONLY {table} t WHERE {within} AND {pending}), "
+            "nf_keys AS MATERIALIZED (SELECT d.key, f.x, f.q FROM (SELECT DISTINCT key FROM nf_rows "
+            "WHERE key IS NOT NULL) d CROSS JOIN LATERAL ({given}) f), "
+            "nf_new AS MATERIALIZED (SELECT r.*, CASE WHEN e.own_value THEN e.value ELSE f.x END AS x, "
+            "CASE WHEN e.own_qualifier THEN e.qualifier ELSE f.q END AS q "
+            "FROM nf_rows r LEFT JOIN nf_keys f ON f.key = r.key LEFT JOIN LATERAL ({entry}) e ON true), "
+            "nf_todo AS MATERIALIZED (SELECT n.* FROM nf_new n WHERE {differs}), {locked}, "
+            "nf_changed AS (UPDATE ONLY {table} t SET {assignments} FROM nf_locked g WHERE t.ctid = g.tid AND {within} "
+            "AND {pending} AND {key} IS NOT DISTINCT FROM g.key RETURNING 1), {done}"
+        ).format(
+            key=column("t", reference.key),
+            text=column("t", reference.text.name),
+            now_q=SQL("{}::text").format(column("t", qualifier.name)) if qualifier else SQL("NULL::text"),
+            identity=identity(conserved, "t") if conserved.identity else SQL("NULL::jsonb"),
+            table=table(ground.name),
+            within=ground.within("t", span),
+            pending=pending,
+            given=given(reference.lookup, SQL("d.key")),
+            entry=entry(reference, SQL("r.i"), SQL("r.key")),
+            differs=SQL("({})").format(SQL(" OR ").join(differs)),
+            locked=locked(ground, span, "nf_todo", rows),
+            assignments=SQL(", ").join(assignments),
+            done=done("nf_todo"),
+        )
+
+    return Work(
+        name=f"refill:{reference.name}",
+        ground=Heap(conserved.name),
+        body=body,
+        pending=pending,
+        gates=(reference.lookup.name,),
+        skip_triggers=reference.spec.app_triggers == "skip",
+    )
+
+
+def _unfilled(conserved: Conserved, reference: Reference) -> sql.Composable:
+    """Rows without text that have a key, or that had a text without one."""
+    parts = [SQL("{} IS NOT NULL").format(column("t", reference.key))]
+    if conserved.identity:
+        kept = entry(reference, identity(conserved, "t"), column("t", reference.key))
+        parts.append(SQL("EXISTS ({})").format(kept))
+    return conjunction(
+        [SQL("{} IS NULL").format(column("t", reference.text.name)), SQL("({})").format(SQL(" OR ").join(parts))]
+    )
+
+
+def _assignment(target: Column, value: str) -> sql.Composable:
+    return SQL("{} = {}::{}").format(sql.Identifier(target.name), column("g", value), raw(target.type))
