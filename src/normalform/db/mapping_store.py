@@ -25,7 +25,7 @@ from ..errors import DatabaseRefused
 from ..sql.batch import Heap, Span
 from ..sql.fill import unfilled
 from ..sql.quote import column, render, table
-from ..sql.shapes import STORED, reference_values, resolve_all, scope_array, scope_names
+from ..sql.shapes import STORED, reference_values, resolve_all, resolve_few, scope_array, scope_names
 from .execute import lock_holders
 from .work import Context, run_sql, transaction
 
@@ -39,6 +39,8 @@ LONGEST_WAIT = 2.0
 #: A range should take so many seconds, and is given up after so many milliseconds.
 RANGE_SECONDS, RANGE_MS, LOCK_MS = 4.0, 12_000, 2_000
 RANGE_BLOCKS, LARGEST_RANGE = 4_096, 131_072
+#: So many values are resolved by probing the lookup's index; more by reading the whole lookup once.
+FEW = 50_000
 #: Sets are joined by hashing: a misjudged size must not turn a join into a probe for each row.
 SETTINGS = {"work_mem": "64MB", "enable_nestloop": "off", "max_parallel_workers_per_gather": "0"}
 
@@ -79,6 +81,16 @@ def refresh_mapping(ctx: Context, reference: Reference) -> None:
     """
     with _resolved(ctx, reference, only_unfilled=False) as conn:
         _store(ctx, conn, reference)
+
+
+def refreshed_in_run(ctx: Context, reference: Reference) -> bool:
+    """Whether this very run has refreshed the reference's mapping already."""
+    row = ctx.conn.execute(
+        "SELECT EXISTS (SELECT FROM normalform.tally t JOIN normalform.run r ON r.id = %s "
+        "WHERE t.reference = %s AND t.at >= r.started_at)",
+        (ctx.run, reference.name),
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def newcomers(ctx: Context) -> list[Undecided]:
@@ -138,19 +150,35 @@ def _resolved(ctx: Context, reference: Reference, *, only_unfilled: bool) -> Ite
         for name, value in {**SETTINGS, "lock_timeout": f"{LOCK_MS}ms"}.items():
             conn.execute("SELECT set_config(%s, %s, false)", (name, value))
         _gather(ctx, conn, reference, only_unfilled=only_unfilled)
-        count = len(reference.scope)
-        names = SQL(", ").join([sql.Identifier(n) for n in [*scope_names(count), "x", "q"]])
-        values = SQL("SELECT {names}, sum(rows)::bigint AS rows FROM {values} GROUP BY {names}").format(
-            names=names, values=VALUES
-        )
-        conn.execute(
-            SQL(
-                "CREATE TEMPORARY TABLE nf_resolved AS SELECT {scope} AS scope, r.x::text AS value, r.q AS qualifier, "
-                "r.rows, r.how, r.id::text AS key FROM ({resolved}) r"
-            ).format(scope=scope_array("r", count), resolved=resolve_all(reference, values, stored=True))
-        )
-        conn.execute(SQL("ANALYZE {}").format(RESOLVED))
+        _resolve(conn, reference, few=only_unfilled)
         yield conn
+
+
+def _resolve(conn: psycopg.Connection, reference: Reference, *, few: bool) -> None:
+    """Resolve the collected values into table ``nf_resolved`` of the session.
+
+    Args:
+        conn: the session.
+        reference: the reference.
+        few: whether expand's index stands, so that a small number of values need not read the whole lookup.
+    """
+    count = len(reference.scope)
+    names = SQL(", ").join([sql.Identifier(n) for n in [*scope_names(count), "x", "q"]])
+    values = SQL("SELECT {names}, sum(rows)::bigint AS rows FROM {values} GROUP BY {names}").format(
+        names=names, values=VALUES
+    )
+    number = conn.execute(SQL("SELECT count(*) FROM ({}) v").format(values)).fetchone()
+    picked = SQL("{} AS scope, r.x::text AS value, r.q AS qualifier, r.rows, r.how, r.id::text AS key").format(
+        scope_array("r", count)
+    )
+    if few and number is not None and number[0] <= FEW:
+        query = SQL("WITH nf_w AS MATERIALIZED ({values}){resolved} SELECT {picked} FROM resolved r").format(
+            values=values, resolved=resolve_few(reference, "nf_w"), picked=picked
+        )
+    else:
+        query = SQL("SELECT {} FROM ({}) r").format(picked, resolve_all(reference, values, stored=True))
+    conn.execute(SQL("CREATE TEMPORARY TABLE nf_resolved AS {}").format(query))
+    conn.execute(SQL("ANALYZE {}").format(RESOLVED))
 
 
 def _gather(ctx: Context, conn: psycopg.Connection, reference: Reference, *, only_unfilled: bool) -> None:

@@ -16,7 +16,7 @@ from ..core.retry import RETRYABLE, waits
 from ..db.batch import vacuum
 from ..db.blocks import Swept, forget, sweep
 from ..db.execute import Handlers, do_steps, lock_holders, undo_steps
-from ..db.mapping_store import Left, Undecided, left, newcomers, refresh_mapping
+from ..db.mapping_store import Left, Undecided, left, newcomers, refresh_mapping, refreshed_in_run
 from ..db.work import Context, run_sql
 from ..errors import GateClosed, ProofFailed
 from ..sql.fill import clear_work, fill_work
@@ -37,7 +37,9 @@ def gate(ctx: Context) -> None:
         GateClosed: newcomers, with their numbers and the largest of them.
     """
     for reference in ctx.model.references:
-        refresh_mapping(ctx, reference)
+        # Expand's last step has done this when both phases are one run; what came since is found when all is filled.
+        if not refreshed_in_run(ctx, reference):
+            refresh_mapping(ctx, reference)
     found = newcomers(ctx)
     if found:
         raise GateClosed("newcomers", [describe(ctx, f) for f in found], hint=NEXT)
