@@ -95,6 +95,7 @@ class _SpecReader(Reader):
         self.known(outer, DEFAULTS)
         defaults = self.section(outer, "reference")
         self.known(defaults, REFERENCE)
+        self.reference_of("defaults", defaults)  # for its mistakes, also where every reference overrides them
         by_name = {entry.name: entry for entry in lookups}
         return Spec(
             lookups=lookups,
@@ -201,8 +202,8 @@ class _SpecReader(Reader):
                 if inner.get("from") != "qualifier":
                     self.problem(inner.at("from"), f'must be "qualifier", not {shown(inner.get("from"))}')
                 result[column] = NewValue("qualifier", otherwise=self.string(inner, "otherwise"))
-            elif isinstance(value, int) and abs(value) >= 2**63:
-                self.problem(section.at(column), "is no number that a column can hold")
+            elif (isinstance(value, int) and abs(value) >= 2**63) or (isinstance(value, str) and "\0" in value):
+                self.problem(section.at(column), "is no value that a column can hold")
             elif isinstance(value, str | int | float):
                 result[column] = NewValue("value", value=value)
             else:
@@ -211,39 +212,41 @@ class _SpecReader(Reader):
 
     def reference(self, name: str, section: Section, lookups: Mapping[str, LookupSpec]) -> ReferenceSpec:
         self.known(section, REFERENCE)
-        lookup_name = self.needed(section, "lookup", self.string)
-        lookup = lookups.get(lookup_name)
+        for key in ("lookup", "text", "add"):
+            if not section.has(key):
+                self.problem(section.at(key), "is missing")
+        spec = self.reference_of(name, section)
+        lookup = lookups.get(spec.lookup)
         if lookup is None and isinstance(section.get("lookup"), str):
-            near = nearest(lookup_name, lookups)
+            near = nearest(spec.lookup, lookups)
             hint = f"; did you mean {near!r}?" if near else f"; lookups: {', '.join(lookups) or 'none'}"
-            self.problem(section.at("lookup"), f"no lookup {lookup_name!r}{hint}")
-        scope = self.columns(section, "scope")
+            self.problem(section.at("lookup"), f"no lookup {spec.lookup!r}{hint}")
         if lookup is not None:
-            self.scope_agrees(section, scope, lookup)
-        qualifier: str | None = None
-        if isinstance(section.get("qualifier"), str):
-            qualifier = self.column(section, "qualifier")
-        elif section.get("qualifier") is not None and section.get("qualifier") is not False:
-            self.problem(section.at("qualifier"), f"must be a column or false, not {shown(section.get('qualifier'))}")
-        if qualifier and lookup is not None and lookup.qualifier is None:
-            self.problem(section.at("qualifier"), f"lookup {lookup_name!r} has no qualifier; set qualifier = false")
-        required = self.flag(section, "required", True)
-        on_delete = self.choice(section, "on_delete", ("restrict", "no_action", "cascade", "set_null"), "restrict")
-        if required and on_delete == "set_null":
+            self.scope_agrees(section, spec.scope, lookup)
+            if spec.qualifier and lookup.qualifier is None:
+                self.problem(section.at("qualifier"), f"lookup {lookup.name!r} has no qualifier; set qualifier = false")
+        if spec.required and spec.on_delete == "set_null":
             self.problem(section.at("on_delete"), "set_null needs required = false")
+        return spec
+
+    def reference_of(self, name: str, section: Section) -> ReferenceSpec:
+        """Return what the values of a reference, or of the defaults, say by themselves."""
+        qualifier = section.get("qualifier")
+        if qualifier is not None and qualifier is not False and not isinstance(qualifier, str):
+            self.problem(section.at("qualifier"), f"must be a column or false, not {shown(qualifier)}")
         return ReferenceSpec(
             name=name,
             table=self.table_name(name, section),
-            lookup=lookup_name,
-            text=self.needed(section, "text", self.column),
-            qualifier=qualifier,
-            scope=scope,
-            add=self.needed(section, "add", self.column),
-            required=required,
+            lookup=self.string(section, "lookup") or "?",
+            text=self.column(section, "text") or "?",
+            qualifier=self.column(section, "qualifier") if isinstance(qualifier, str) else None,
+            scope=self.columns(section, "scope"),
+            add=self.column(section, "add") or "?",
+            required=self.flag(section, "required", True),
             keep_text=self.flag(section, "keep_text", False),
             optional=self.flag(section, "optional", False),
             on_unknown=self.choice(section, "on_unknown", ("defer", "create", "reject"), "defer"),
-            on_delete=on_delete,
+            on_delete=self.choice(section, "on_delete", ("restrict", "no_action", "cascade", "set_null"), "restrict"),
             app_triggers=self.choice(section, "app_triggers", ("fire", "skip"), "fire"),
         )
 
