@@ -23,7 +23,7 @@ SQL = sql.SQL
 #: Depth at which a chain of parents is taken for a cycle.
 MAX_DEPTH = 64
 #: Decisions of an operator that decide a value before the live lookup is asked.
-STORED = ("chosen", "merged", "folded", "null")
+STORED = ("chosen", "merged", "folded", "null", "split")
 
 
 def scope_names(count: int) -> list[str]:
@@ -251,7 +251,9 @@ def resolve_all(reference: Reference, values: sql.Composable, *, stored: bool) -
         joins.append(SQL("LEFT JOIN al ON b.n IS NULL AND {} AND al.x = v.x").format(same_scope("v", "al", n)))
         cases.append(SQL("WHEN al.n = 1 THEN 'alias' WHEN al.n > 1 THEN 'ambiguous'").format())
         keys.append(SQL("WHEN al.n = 1 THEN al.id").format())
-        paths.append(SQL("WHEN al.n = 1 THEN (SELECT c.path FROM c WHERE c.id = al.id)").format())
+        if lookup.has_qualifier:
+            joins.append(SQL("LEFT JOIN c ac ON ac.id = al.id"))
+            paths.append(SQL("WHEN al.n = 1 THEN ac.path"))
     if stored:
         # A decision holds only while the row that it names is there, in the value's own scope.
         joins.append(
