@@ -7,20 +7,20 @@ are until contract. It must never build a unique whose collisions it has not ask
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import psycopg
 
-from ..core.catalog import Index, IndexColumn, Table
+from ..core.catalog import Table
 from ..core.conservation import Conserved, conserve
 from ..core.model import Lookup, Model, Reference
-from ..core.names import QName, display, shorten
+from ..core.names import QName
 from ..core.plan import Lock, Mode, Step
 from ..db.certificates import unproven
+from ..db.conservation import collisions, finding, lookup_uniques, lost_lines, waived
 from ..db.execute import Handlers, do_steps, undo_steps
 from ..db.work import Context, run_sql
-from ..errors import GateClosed, ProofFailed
-from ..sql import collisions as queries
+from ..errors import GateClosed
 from ..sql import constraint_steps as build
 from ..sql import ddl
 from ..sql.quote import render, table
@@ -93,101 +93,6 @@ def undo(ctx: Context, *, clear_rows: bool) -> None:
     """Take back everything that the ledger says constrain made."""
     del clear_rows
     undo_steps(ctx, PHASE, HANDLERS)
-
-
-def waived(ctx: Context) -> frozenset[str]:
-    """Return the names of the legacy objects that the operator gives up (``options["waive"]``)."""
-    return frozenset(ctx.options.get("waive", ()))
-
-
-def lost_lines(tables: Iterable[Conserved], passed: frozenset[str]) -> list[str]:
-    """Return a line for each legacy object without successor that nobody has given up."""
-    return [
-        f"{t.name}: {u.kind} {display(u.source)} has no successor: {u.reason}. {u.remedy}"
-        for t in tables
-        for u in t.succession.unconvertible
-        if u.source not in passed
-    ]
-
-
-def collisions(conn: psycopg.Connection, model: Model, tables: Iterable[Conserved], *, mask: bool = False) -> list[str]:
-    """Ask for the rows that the uniques to be built would refuse (CORRECTNESS 20).
-
-    Args:
-        conn: a session outside a transaction.
-        model: the model, its tables as they are now.
-        tables: from :func:`conserve`.
-        mask: leave sample values out.
-
-    Returns:
-        A line for each unique that would fail: name, table, how many groups of how many rows, samples.
-    """
-    wanted: list[tuple[Table, Index]] = []
-    for lookup in model.lookups:
-        ready = all(lookup.table.column(c) is not None for c in (*lookup.scope, *lookup.spec.unique))
-        wanted += [(lookup.table, i) for i in lookup_uniques(lookup) if ready]
-    for conserved in tables:
-        uniques = [s.index for s in conserved.succession.successors if s.index is not None and s.index.unique]
-        wanted += [(conserved.current, i) for i in uniques]
-    lines = []
-    for target, index in wanted:
-        standing = target.index(index.name)
-        if standing is not None and standing.valid and standing.unique:
-            continue
-        row = conn.execute(queries.summary(table(target.name), index)).fetchone()
-        assert row is not None
-        if row[0]:
-            keys = ", ".join(display(c.column) if c.column else f"({c.expression})" for c in index.columns)
-            samples = "" if mask else ", such as " + "; ".join(row[2])
-            lines.append(
-                f"{target.name}: {row[0]:,} combinations of ({keys}) stand in {row[1]:,} rows{samples}; "
-                f"unique {display(index.name)} allows one each"
-            )
-    return lines
-
-
-def finding(ctx: Context, error: psycopg.Error) -> ProofFailed:
-    """Turn what the server found in the rows into a finding; it names the object, and values unless masked."""
-    what = error.diag.constraint_name or error.diag.table_name or "a constraint"
-    detail = error.diag.message_detail
-    shown = f": {detail}" if detail and not ctx.options.get("mask") else ""
-    return ProofFailed(
-        f"{what} cannot stand: {error.diag.message_primary}{shown} (SQLSTATE {error.sqlstate})",
-        hint="normalform audit, then the same command again",
-    )
-
-
-def lookup_uniques(lookup: Lookup) -> list[Index]:
-    """Return the unique indexes that a lookup needs: the composite key's target, and the spec's own."""
-    result = []
-    for columns in _lookup_unique_columns(lookup):
-        name = shorten(f"uq_{lookup.table.name.name}_{'_'.join(columns)}", {lookup.table.name.name})
-        result.append(
-            Index(
-                name=name,
-                schema=lookup.table.name.schema,
-                method="btree",
-                columns=tuple(IndexColumn(c) for c in columns),
-                include=(),
-                unique=True,
-                primary=False,
-                valid=True,
-                immediate=True,
-                nulls_not_distinct=False,
-                predicate=None,
-                constraint=None,
-                definition="",
-                uses=columns,
-            )
-        )
-    return result
-
-
-def _lookup_unique_columns(lookup: Lookup) -> list[tuple[str, ...]]:
-    columns = [(*lookup.scope, lookup.key.name)] if lookup.scope else []
-    if lookup.spec.unique:
-        columns.append(lookup.spec.unique)
-    return columns
 
 
 def _stands(before: Table, columns: tuple[str, ...]) -> bool:

@@ -11,7 +11,7 @@ from ..core.catalog import Column
 from ..core.conservation import Conserved
 from ..core.model import Reference
 from .batch import Ground, Heap, Rows, Span, Work, done, locked
-from .quote import column, conjunction, ledger, raw, table
+from .quote import column, conjunction, ledger, table
 from .residue import entry, given, identity, own
 
 SQL = sql.SQL
@@ -130,4 +130,5 @@ def _unfilled(conserved: Conserved, reference: Reference) -> sql.Composable:
 
 
 def _assignment(target: Column, value: str) -> sql.Composable:
-    return SQL("{} = {}::{}").format(sql.Identifier(target.name), column("g", value), raw(target.type))
+    # No explicit cast: to a narrower column it would cut the text off, where an assignment refuses.
+    return SQL("{} = {}").format(sql.Identifier(target.name), column("g", value))

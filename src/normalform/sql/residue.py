@@ -159,7 +159,9 @@ def forget_residue(reference: Reference) -> str:
 
 
 def _legacy_column(conserved: Conserved, target: Column, value: sql.Composable) -> sql.Composable:
-    typed = SQL("({})::{}").format(value, raw(target.type))
+    # Only for its way of comparing; a cast to varchar(n) would cut texts off that it has been widened for.
+    plain = target.base in ("text", "varchar")
+    typed: sql.Composable = SQL("({})").format(value) if plain else SQL("({})::{}").format(value, raw(target.type))
     if conserved.current.column(target.name) is not None:
         typed = SQL("coalesce({}, {})").format(column("t", target.name), typed)
     if target.collation is not None:

@@ -1,0 +1,193 @@
+"""What constrain, contract and its undo ask the database before they build a unique or drop a column.
+
+Decides what stands in the way and says it in lines for people. Reads only; each question reads a table once at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import psycopg
+from psycopg import sql
+
+from ..core.catalog import Index, IndexColumn, Table
+from ..core.conservation import Conserved
+from ..core.model import Lookup, Model
+from ..core.names import display, shorten
+from ..errors import ProofFailed
+from ..sql import collisions as queries
+from ..sql.quote import LEDGER, render, table
+from ..sql.residue import legacy_rows, residue_exists
+from .work import Context
+
+SQL = sql.SQL
+#: Objects that hang on a column and make DROP COLUMN refuse, but for our own triggers; and generated columns, which
+#: some versions drop along in silence.
+_DEPENDENTS = """
+SELECT DISTINCT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
+  FROM pg_catalog.pg_depend d
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+ WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+   AND (d.deptype = 'n' OR d.deptype = 'a' AND d.objsubid > 0)
+   AND d.refobjid = pg_catalog.to_regclass(%(table)s) AND a.attname = ANY (%(columns)s::text[])
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+                     JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+                    WHERE d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND t.oid = d.objid
+                      AND n.nspname = %(ledger)s)
+ ORDER BY 1
+"""
+
+
+def waived(ctx: Context) -> frozenset[str]:
+    """Return the names of the legacy objects that the operator gives up (``options["waive"]``)."""
+    return frozenset(ctx.options.get("waive", ()))
+
+
+def lost_lines(tables: Iterable[Conserved], passed: frozenset[str]) -> list[str]:
+    """Return a line for each legacy object without successor that nobody has given up."""
+    lines = []
+    for conserved in tables:
+        for lost in conserved.succession.unconvertible:
+            if lost.source not in passed:
+                what = f"{lost.kind} {display(lost.source)}"
+                lines.append(f"{conserved.name}: {what} has no successor: {lost.reason}. {lost.remedy}")
+        lines += [
+            f"{conserved.name}: {display(name)} was made after expand began, so nothing was planned in its place. "
+            "Drop it, or make one on the key and waive it"
+            for name in conserved.new
+            if name not in passed
+        ]
+    return lines
+
+
+def collisions(conn: psycopg.Connection, model: Model, tables: Iterable[Conserved], *, mask: bool = False) -> list[str]:
+    """Ask for the rows that the uniques to be built would refuse (CORRECTNESS 20).
+
+    Args:
+        conn: a session outside a transaction.
+        model: the model, its tables as they are now.
+        tables: from ``core.conservation.conserve``.
+        mask: leave sample values out.
+
+    Returns:
+        A line for each unique that would fail: table, key columns, how many groups of how many rows, samples.
+    """
+    wanted: list[tuple[Table, Index]] = []
+    for lookup in model.lookups:
+        ready = all(lookup.table.column(c) is not None for c in (*lookup.scope, *lookup.spec.unique))
+        wanted += [(lookup.table, i) for i in lookup_uniques(lookup) if ready]
+    for conserved in tables:
+        uniques = [s.index for s in conserved.succession.successors if s.index is not None and s.index.unique]
+        wanted += [(conserved.current, i) for i in uniques]
+    lines = []
+    for target, index in wanted:
+        standing = target.index(index.name)
+        if standing is None or not standing.valid or not standing.unique:
+            lines += _colliding(conn, table(target.name), target, index, mask=mask)
+    return lines
+
+
+def legacy_collisions(conn: psycopg.Connection, tables: Iterable[Conserved], *, mask: bool = False) -> list[str]:
+    """Ask for the rows that the legacy uniques would refuse if every row had its text back (CORRECTNESS 32).
+
+    New code may have given a picture ``bridge`` twice, in two categories, which a unique on the text does not allow.
+
+    Args:
+        conn: a session outside a transaction.
+        tables: from ``core.conservation.conserve``.
+        mask: leave sample values out.
+
+    Returns:
+        A line for each legacy unique that could not come back.
+    """
+    lines = []
+    for conserved in tables:
+        legacy = conserved.legacy
+        uniques = [i for i in legacy.indexes if i.unique]
+        uniques += [i for c, i in legacy.constraints if i is not None and c.kind in ("p", "u")]
+        for index in uniques:
+            if conserved.current.index(index.name) is None:
+                lines += _colliding(conn, legacy_rows(conserved), conserved.current, index, mask=mask)
+    return lines
+
+
+def dependents(conn: psycopg.Connection, conserved: Conserved) -> list[str]:
+    """Return what would make DROP COLUMN refuse: views, policies, publications, functions, triggers of others."""
+    rows = conn.execute(
+        _DEPENDENTS,
+        {"table": render(table(conserved.name)), "columns": list(conserved.dropped), "ledger": LEDGER},
+    ).fetchall()
+    return [f"{conserved.name}: {r[0]} depends on {', '.join(map(display, conserved.dropped))}" for r in rows]
+
+
+def unkept(conn: psycopg.Connection, conserved: Conserved) -> list[str]:
+    """Return which references of a table without primary key have texts that nothing could keep."""
+    if conserved.identity:
+        return []
+    lines = []
+    for reference in conserved.going():
+        row = conn.execute(residue_exists(conserved, reference)).fetchone()
+        if row and row[0]:
+            lines.append(
+                f"{conserved.name} has no primary key, so a text that {display(reference.key)} does not give could not "
+                "be given back to its row"
+            )
+    return lines
+
+
+def finding(ctx: Context, error: psycopg.Error) -> ProofFailed:
+    """Turn what the server found in the rows into a finding; it names the object, and values unless masked."""
+    what = error.diag.constraint_name or error.diag.table_name or "a constraint"
+    detail = error.diag.message_detail
+    shown = f": {detail}" if detail and not ctx.options.get("mask") else ""
+    return ProofFailed(
+        f"{what} cannot stand: {error.diag.message_primary}{shown} (SQLSTATE {error.sqlstate})",
+        hint="normalform audit, then the same command again",
+    )
+
+
+def lookup_uniques(lookup: Lookup) -> list[Index]:
+    """Return the unique indexes that a lookup needs: the composite key's target, and the spec's own."""
+    wanted = [(*lookup.scope, lookup.key.name)] if lookup.scope else []
+    if lookup.spec.unique:
+        wanted.append(lookup.spec.unique)
+    return [_unique(lookup.table, columns) for columns in wanted]
+
+
+def _unique(on: Table, columns: tuple[str, ...]) -> Index:
+    return Index(
+        name=shorten(f"uq_{on.name.name}_{'_'.join(columns)}", {on.name.name}),
+        schema=on.name.schema,
+        method="btree",
+        columns=tuple(IndexColumn(c) for c in columns),
+        include=(),
+        unique=True,
+        primary=False,
+        valid=True,
+        immediate=True,
+        nulls_not_distinct=False,
+        predicate=None,
+        constraint=None,
+        definition="",
+        uses=columns,
+    )
+
+
+def _colliding(
+    conn: psycopg.Connection, source: sql.Composable, target: Table, index: Index, *, mask: bool
+) -> list[str]:
+    row = conn.execute(queries.summary(source, index)).fetchone()
+    assert row is not None
+    if not row[0]:
+        return []
+    keys = ", ".join(display(c.column) if c.column else f"({c.expression})" for c in index.columns)
+    samples = "" if mask else ", such as " + "; ".join(row[2])
+    found = f"{target.name}: {row[0]:,} combinations of ({keys}) stand in {row[1]:,} rows{samples}"
+    return [f"{found}; unique {display(index.name)} allows one each"]
+
+
+def interim_plain(states: Mapping[str, str], phase: str, conserved: Conserved) -> frozenset[str]:
+    """Return the successors that constrain left as plain indexes, by the steps that it recorded."""
+    prefix = f"{phase}/successor/{conserved.name}/"
+    names = [s.name for s in conserved.succession.successors]
+    return frozenset(n for n in names if f"{prefix}{n}" in states and f"{prefix}{n}-attach" not in states)
