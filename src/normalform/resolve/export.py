@@ -1,0 +1,127 @@
+"""Writing the decision file: every value that needs a decision, with candidates and a suggestion, and no decision.
+
+Reads the mapping that the audit left; the database is asked only for collisions, which depend on other columns. It must
+never fill in a decision: an exported file applied as it is changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psycopg
+
+from ..core.decision_file import Line, describe, write
+from ..core.decisions import LOOKUP_PREFIX
+from ..core.mapping import Candidate, Entry, How, Suggestion
+from ..core.model import Model
+from ..db import ledger
+from ..db.mapping_file import unresolved
+from ..errors import UsageError
+from .collisions import Collision, find, uniques
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What `resolve export` wrote.
+
+    Args:
+        path: the file.
+        values: unresolved values.
+        rows: rows that have them.
+        lookup_rows: lines about a lookup's own rows, to be renamed or merged.
+        collisions: lines about rows that would collide.
+    """
+
+    path: str
+    values: int
+    rows: int
+    lookup_rows: int
+    collisions: int
+
+
+def export_file(
+    conn: psycopg.Connection, model: Model, mapping_path: Path, out: Path, *, collisions: bool
+) -> ExportReport:
+    """Write the decision file. The file appears whole or not at all, and only its owner may read it.
+
+    Args:
+        conn: a session; nothing is changed.
+        model: the model.
+        mapping_path: the mapping that `audit` wrote.
+        out: where the file goes.
+        collisions: also lines about rows that would have one key where a unique wants one row.
+
+    Raises:
+        UsageError: there is no mapping, or the file cannot be written.
+    """
+    entries = list(unresolved(mapping_path))
+    known = {r.name for r in model.references}
+    values = [value_line(entry) for entry in entries if entry.reference in known]
+    lookups = list(lookup_lines(model, entries))
+    colliding = list(collision_lines(conn, model, entries)) if collisions else []
+    new = out.with_name(f".{out.name}.new")
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(write([*values, *lookups, *colliding]))
+        new.replace(out)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror}") from error
+    return ExportReport(str(out), len(values), sum(v.rows for v in values), len(lookups), len(colliding))
+
+
+def value_line(entry: Entry) -> Line:
+    """Return the line of an unresolved value."""
+    return Line(
+        0, entry.reference, entry.scope, entry.text, entry.qualifier, entry.rows, entry.candidates,
+        describe(entry.suggestion),
+    )  # fmt: skip
+
+
+def lookup_lines(model: Model, entries: Iterable[Entry]) -> Iterator[Line]:
+    """Yield a line for each lookup row that takes part in an ambiguity, to be renamed or merged."""
+    lookups = {r.name: r.lookup.name for r in model.references}
+    found: dict[tuple[str, str], tuple[Entry, Candidate, int]] = {}
+    for entry in entries:
+        if entry.how is not How.AMBIGUOUS or entry.reference not in lookups:
+            continue
+        for candidate in entry.candidates:
+            place = (lookups[entry.reference], candidate.key)
+            rows = found[place][2] if place in found else 0
+            if candidate.text == entry.text:  # an alias is no text of its own that could be renamed
+                found[place] = (entry, candidate, rows + entry.rows)
+    for (lookup, _), (entry, candidate, rows) in found.items():
+        yield Line(0, LOOKUP_PREFIX + lookup, entry.scope, candidate.text, candidate.path, rows, (candidate,))
+
+
+def collision_lines(conn: psycopg.Connection, model: Model, entries: Sequence[Entry]) -> Iterator[Line]:
+    """Yield a line for each lookup row under which rows would collide, suggested folds taken as decided."""
+    stored = ledger.installed(conn)
+    baseline = ledger.baseline(conn) if stored else {}
+    for reference in model.references:
+        folds = [
+            e for e in entries if e.reference == reference.name and e.suggestion and e.suggestion.decision == "fold"
+        ]
+        lines: dict[tuple[tuple[str | None, ...], str], Line] = {}
+        for unique in uniques(model, reference, baseline):
+            for found in find(conn, reference, unique, stored=stored, suggested=folds):
+                place = (found.scope, found.key)
+                line = _collision_line(reference.name, found, unique.name)
+                before = lines.get(place)
+                lines[place] = line if before is None else replace(before, rows=max(before.rows, line.rows))
+        yield from lines.values()
+
+
+def _collision_line(reference: str, found: Collision, unique: str) -> Line:
+    spellings = tuple(Candidate(found.key, text, found.path) for text in found.texts)
+    target = found.text if found.text in found.texts else "oldest"
+    if found.text in ("oldest", "newest") or found.text[:1] in ('"', "{", "["):
+        target = "oldest"
+    why = f"{len(found.texts)} spellings meet in {unique}"
+    return Line(
+        0, reference, found.scope, found.text, found.path, found.rows, spellings,
+        describe(Suggestion("keep", target, 0.0, why)),
+    )  # fmt: skip
