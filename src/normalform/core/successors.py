@@ -113,7 +113,8 @@ def succession(table: Table, references: Sequence[Carried], taken: Iterable[str]
             _foreign(state, constraint)
     for key in table.inbound:
         if dropped & set(key.target_columns):
-            reason = f"{key.table} refers to {listed(key.target_columns)}, and {listed(dropped)} will be gone"
+            gone = dropped & set(key.target_columns)
+            reason = f"{key.table} refers to {listed(key.target_columns)}, of which {listed(gone)} will be gone"
             remedy = f"give {key.table} a key of its own that refers to the key columns, and drop {display(key.name)}"
             state.lost.append(Unconvertible(key.name, "inbound foreign key", reason, remedy))
     merged = _merge(state.found)

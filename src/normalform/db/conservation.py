@@ -24,7 +24,7 @@ SQL = sql.SQL
 #: Objects that hang on a column and make DROP COLUMN refuse, but for our own triggers; and generated columns, which
 #: some versions drop along in silence.
 _DEPENDENTS = """
-SELECT DISTINCT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
+SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid), pg_catalog.array_agg(DISTINCT a.attname::text)
   FROM pg_catalog.pg_depend d
   JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
  WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
@@ -34,7 +34,7 @@ SELECT DISTINCT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
                      JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
                     WHERE d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND t.oid = d.objid
                       AND n.nspname = %(ledger)s)
- ORDER BY 1
+ GROUP BY 1 ORDER BY 1
 """
 
 
@@ -117,7 +117,7 @@ def dependents(conn: psycopg.Connection, conserved: Conserved) -> list[str]:
         _DEPENDENTS,
         {"table": render(table(conserved.name)), "columns": list(conserved.dropped), "ledger": LEDGER},
     ).fetchall()
-    return [f"{conserved.name}: {r[0]} depends on {', '.join(map(display, conserved.dropped))}" for r in rows]
+    return [f"{conserved.name}: {r[0]} depends on {', '.join(map(display, r[1]))}" for r in rows]
 
 
 def unkept(conn: psycopg.Connection, conserved: Conserved) -> list[str]:
