@@ -1,4 +1,4 @@
-"""The demo's operator: fills the exported decision file in by fixed rules, so that every decision of the runbook is shown.
+"""The demo's operator: fills the exported decision file in by fixed rules, which show every decision of the runbook.
 
 ==================================================== ==========================================================
 line                                                 decision

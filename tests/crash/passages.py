@@ -1,0 +1,70 @@
+"""The passages of the crash tests: every phase there and back, on the small PhotoCat with some of each defect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+import mini
+from normalform import api
+from normalform.core.events import Sink, silent
+
+DECISIONS = Path(__file__).with_name("decisions.csv")
+DEFECTS = """
+INSERT INTO public.permatags (tenant_id, image_id, keyword, category) VALUES
+    ('t', 30, 'lyra', 'nature'), ('t', 31, 'TREE', 'nature/plants'), ('t', 32, 'bridge', NULL), ('u', 41, 'oops', NULL);
+INSERT INTO public.image_tags (tenant_id, image_id, keyword, category) VALUES
+    ('t', 33, 'bridge', 'nature'), (NULL, 1, 'sea', NULL), ('t', 34, 'tree', 'another/path');
+INSERT INTO public.keyword_models (tenant_id, keyword, model_name) VALUES ('t', 'bridge', 'm1');
+"""
+
+
+def build(url: str) -> None:
+    """Build the template: clean data and the defects. Ids from 1000 on are the engine's own."""
+    with psycopg.connect(url) as conn:
+        conn.execute(mini.SCHEMA)
+        conn.execute(mini.DATA)
+        conn.execute(DEFECTS)
+        conn.execute("SELECT setval(pg_get_serial_sequence('public.keyword_models', 'id'), 1000)")
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One command, as an operator would give it."""
+
+    name: str
+    perform: Callable[[api.Options], object]
+
+    def go(self, url: str, sink: Sink = silent) -> None:
+        """Give the command."""
+        self.perform(api.Options(url, mini.SPEC_TEXT, sink, workers=1))
+
+
+def _phase(name: str) -> Passage:
+    return Passage(name, lambda options: api.phase(options, name))
+
+
+def _back(name: str, target: str) -> Passage:
+    return Passage(name, lambda options: api.rollback(options, target))
+
+
+#: In this order each begins where the one before it has ended.
+PASSAGES = (
+    Passage("resolve", lambda options: api.resolve_apply(options, DECISIONS)),
+    _phase("expand"),
+    _phase("backfill"),
+    _phase("verify"),
+    _phase("constrain"),
+    _phase("contract"),
+    _back("undo contract", "constrain"),
+    _back("undo constrain", "verify"),
+    _back("undo verify", "backfill"),
+    _back("undo backfill", "expand"),
+    _back("undo expand", "resolve"),
+    _back("undo resolve", "start"),
+    Passage("uninstall", api.uninstall),
+)
+BY_NAME = {p.name: p for p in PASSAGES}

@@ -1,0 +1,67 @@
+"""Killed anywhere, run again: the same end state, and no step by hand.
+
+``make test`` takes a fixed sample of each passage's points; ``make chaos`` takes every one. How many there are is what
+the engine itself announces, and is printed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from crash.harness import DEATHS, Death, Outcome, enumerate_points, interrupted
+from crash.passages import PASSAGES, Passage, build
+from fix_servers import Cluster, Database, template
+
+TEMPLATE = template("crash", build)
+EVERY = os.environ.get("NORMALFORM_CHAOS") == "all"
+#: Points of each passage and death that `make test` takes, spread evenly; which ones is fixed.
+SAMPLE = 3
+
+
+@pytest.fixture
+def before(fresh_pg: Callable[..., Cluster]) -> Callable[[Passage], tuple[Cluster, Database]]:
+    """Return a function: the server, and a database in which the passage begins."""
+    cluster = fresh_pg()
+
+    def make(passage: Passage) -> tuple[Cluster, Database]:
+        db = cluster.create(TEMPLATE)
+        for earlier in PASSAGES[: PASSAGES.index(passage)]:
+            earlier.go(db.url)
+        return cluster, db
+
+    return make
+
+
+def _chosen(points: list[str], death: Death) -> list[int]:
+    if EVERY:
+        return list(range(len(points)))
+    # Each death begins elsewhere, so that the three samples do not fall on the same points.
+    step = max(1, len(points) // SAMPLE)
+    return list(range(DEATHS.index(death) * step // len(DEATHS), len(points), step))[:SAMPLE]
+
+
+@pytest.mark.parametrize("passage", PASSAGES, ids=lambda p: p.name.replace(" ", "-"))
+def test_every_interruption_ends_in_the_same_state(
+    passage: Passage,
+    before: Callable[[Passage], tuple[Cluster, Database]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cluster, start = before(passage)
+    points, expected = enumerate_points(start.clone(), passage)
+    assert len(points) >= 4, points
+    killed = 0
+    for death in DEATHS:
+        for at in _chosen(points, death):
+            db = start.clone()
+            name = interrupted(cluster, db, passage, at, death)
+            assert name is not None, f"point {at} of {len(points)} was never reached"
+            found = Outcome.of(db)
+            assert found.tables == expected.tables, f"{death} at {name}"
+            assert found.schema == expected.schema, f"{death} at {name}"
+            db.drop()
+            killed += 1
+    with capsys.disabled():
+        print(f"\n{passage.name}: {len(points)} points, {killed} interruptions", flush=True)
