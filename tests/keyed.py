@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+import pytest
 
 import mini
 from fix_servers import Database
-from normalform.core.events import Sink, silent
+from normalform.core.events import Event, Sink, silent
 from normalform.db import ledger
 from normalform.db.connect import Connector
 from normalform.db.session import keep_baseline, read_model
@@ -95,3 +96,29 @@ def refresh(ctx: Context) -> None:
 def rows(db: Database) -> dict[str, list[tuple[Any, ...]]]:
     """Return every row of the references, in the legacy columns."""
     return {name: db.rows(f"SELECT {cols} FROM public.{name} ORDER BY 1, 2, 3") for name, cols in TABLES.items()}
+
+
+class Stopped(Exception):
+    """Stands for a crash between two statements."""
+
+
+def until_done(ctx: Context, do: Callable[[], None]) -> None:
+    """Run, stop at a point, run again, some points further each time, until it ends by itself."""
+    for after in range(6, 400, 4):
+        left = [after]
+
+        def sink(event: Event, left: list[int] = left) -> None:
+            if event.kind == "point":
+                left[0] -= 1
+                if not left[0]:
+                    raise Stopped(event.name)
+
+        ctx.sink = sink
+        try:
+            do()
+        except Stopped:
+            refresh(ctx)
+            continue
+        ctx.sink = silent
+        return
+    pytest.fail("never ended")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import psycopg
 import pytest
@@ -56,44 +55,19 @@ def test_no_step_reads_a_table_under_a_lock_that_stops_writers(database: Make) -
                 assert "CASCADE" not in statement
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("uniques", ["deferrable", "late"])
 def test_stopped_again_and_again(database: Make, uniques: str) -> None:
     db = database("keyed")
     with keyed.keyed(db, options={"uniques": uniques}) as ctx:
         before = dump_schema(db, ledger=False)
-        until_done(ctx, lambda: constrain.do(ctx))
+        keyed.until_done(ctx, lambda: constrain.do(ctx))
         stopped = dump_schema(db, ledger=False)
-        until_done(ctx, lambda: constrain.undo(ctx, clear_rows=False))
+        keyed.until_done(ctx, lambda: constrain.undo(ctx, clear_rows=False))
         assert dump_schema(db, ledger=False) == before
         keyed.refresh(ctx)
         constrain.do(ctx)
         assert dump_schema(db, ledger=False) == stopped, "the same as without a stop"
-
-
-class Stopped(Exception):
-    """Stands for a crash between two statements."""
-
-
-def until_done(ctx: Any, do: Callable[[], None]) -> None:
-    """Run, stop at a point, run again, one point further each time, until it ends by itself."""
-    for after in range(6, 400):
-        left = [after]
-
-        def sink(event: Event, left: list[int] = left) -> None:
-            if event.kind == "point":
-                left[0] -= 1
-                if not left[0]:
-                    raise Stopped(event.name)
-
-        ctx.sink = sink
-        try:
-            do()
-        except Stopped:
-            keyed.refresh(ctx)
-            continue
-        ctx.sink = lambda event: None
-        return
-    pytest.fail("never ended")
 
 
 def test_collisions_are_asked_for_first(database: Make) -> None:

@@ -7,7 +7,7 @@ baseline. Reads nothing but the model and the baseline.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .catalog import Column, Constraint, Index, Statistics, Table
 from .model import Model, Reference
@@ -101,7 +101,7 @@ def conserve(model: Model, baseline: Mapping[QName, Table]) -> list[Conserved]:
         dropped = dropped_columns(columns)
         taken = [r.name for r in relations if r.schema == name.schema]
         present = all(current.column(c) is not None for c in dropped)
-        legacy = legacy_of(current if present else before, dropped)
+        legacy = _with_key(legacy_of(current, dropped), before, dropped) if present else legacy_of(before, dropped)
         known = legacy_of(before, dropped).names
         result.append(
             Conserved(
@@ -115,6 +115,13 @@ def conserve(model: Model, baseline: Mapping[QName, Table]) -> list[Conserved]:
             )
         )
     return result
+
+
+def _with_key(legacy: Legacy, before: Table, dropped: tuple[str, ...]) -> Legacy:
+    """The legacy primary key goes before the columns do, and a resumed run must still know it."""
+    known = legacy_of(before, dropped).constraints
+    missing = tuple((c, i) for c, i in known if c.kind == "p" and c.name not in legacy.names)
+    return replace(legacy, constraints=legacy.constraints + missing)
 
 
 def legacy_of(table: Table, dropped: tuple[str, ...]) -> Legacy:
