@@ -113,7 +113,6 @@ class _Sweep:
         self.marks = {m.slice.number: m for m in marks}
         self.limits = self._terms()
         self.patience = float(ctx.options.get("patience", batches.PATIENCE))
-        self.holders = ""
         self.began = time.monotonic()
         self.rows_before = self.rows
 
@@ -136,7 +135,7 @@ class _Sweep:
             if isinstance(decision, Finished):
                 return Swept(self.rows)
             if isinstance(decision, Held):
-                return Swept(self.rows, decision.rows, self.holders)
+                return Swept(self.rows, decision.rows, self._holders(decision.marks))
             if decision.again:
                 if visits:
                     self._pause(decision, next(pauses))
@@ -155,16 +154,20 @@ class _Sweep:
 
     def _pause(self, visit: Visit, seconds: float) -> None:
         """Find out who holds the skipped rows, say so, and give him a moment."""
-        self.holders = ""
-        for mark in visit.marks:
-            span = Span(mark.slice.first, mark.slice.end)
-            self.holders = row_holders(self.ctx.connector, self.ctx.conn, self.work, span)
-            if self.holders:
-                break
-        by = f" by {self.holders}" if self.holders else ""
+        holders = self._holders(visit.marks)
+        by = f" by {holders}" if holders else ""
         self.ctx.say("wait", self.work.name, f"{visit.reason}, held{by}; again in {seconds:.1f} s")
         self.ctx.stop.wait(seconds)
         self.ctx.check_stop()
+
+    def _holders(self, marks: Sequence[Mark]) -> str:
+        """Say who holds rows of these slices now; empty when nobody does any more."""
+        for mark in marks:
+            span = Span(mark.slice.first, mark.slice.end)
+            found = row_holders(self.ctx.connector, self.ctx.conn, self.work, span)
+            if found:
+                return found
+        return ""
 
     def _set_back(self, visit: Visit) -> None:
         with transaction(self.ctx, self.ctx.conn, f"{self.work.name}:again"):

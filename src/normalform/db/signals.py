@@ -6,8 +6,9 @@ Read only. Nobody is ever ended from here: a holder is named, and what to do abo
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -116,15 +117,23 @@ def _held_row(probe: psycopg.Connection, work: Work, span: Span) -> str | None:
 
 def _waited_for(probe: psycopg.Connection, conn: psycopg.Connection, work: Work, row: str) -> str:
     pid = probe.info.backend_pid
+    probe.execute("SELECT set_config('lock_timeout', %s, false)", (f"{PROBE_MS}ms",))
     statement = SQL("SELECT FROM ONLY {} t WHERE t.ctid = {}::tid FOR NO KEY UPDATE").format(
         table(work.ground.name), sql.Literal(row)
     )
-    probe.execute("SELECT set_config('lock_timeout', %s, false)", (f"{PROBE_MS}ms",))
-    probe.pgconn.send_query(statement.as_bytes(probe))
+
+    def wait() -> None:
+        with suppress(psycopg.Error):  # the timeout is what it is meant to end by
+            probe.execute(statement)
+
+    waiting = threading.Thread(target=wait, name="normalform-probe")
+    waiting.start()
     pids: list[int] = []
-    deadline = time.monotonic() + PROBE_MS / 1000
-    while not pids and time.monotonic() < deadline:
-        answer = conn.execute("SELECT pg_blocking_pids(%s)", (pid,)).fetchone()
-        pids = list(answer[0]) if answer else []
-        time.sleep(PROBE_STEP)
-    return describe(conn, pids) if pids else ""
+    try:
+        while not pids and waiting.is_alive():
+            answer = conn.execute("SELECT pg_blocking_pids(%s)", (pid,)).fetchone()
+            pids = list(answer[0]) if answer else []
+            waiting.join(PROBE_STEP)
+        return describe(conn, pids) if pids else ""
+    finally:
+        waiting.join()
