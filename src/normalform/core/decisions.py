@@ -7,7 +7,6 @@ means, which lines contradict each other, and which would settle in silence what
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,13 +63,13 @@ class Facts:
         applied: applied decisions by (value, word, target as given).
     """
 
-    rows: Mapping[tuple[str, Scope, str], Sequence[Candidate]] = field(default_factory=dict)
-    keys: Mapping[tuple[str, str], tuple[Scope, Candidate]] = field(default_factory=dict)
-    folded: Mapping[tuple[str, Scope, str], Sequence[Candidate]] = field(default_factory=dict)
-    paths: Mapping[tuple[str, Scope], Mapping[str, Sequence[str]]] = field(default_factory=dict)
-    values: Mapping[tuple[str, Scope, str], Mapping[str | None, int]] = field(default_factory=dict)
+    rows: dict[tuple[str, Scope, str], Sequence[Candidate]] = field(default_factory=dict)
+    keys: dict[tuple[str, str], tuple[Scope, Candidate]] = field(default_factory=dict)
+    folded: dict[tuple[str, Scope, str], Sequence[Candidate]] = field(default_factory=dict)
+    paths: dict[tuple[str, Scope], Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    values: dict[tuple[str, Scope, str], Mapping[str | None, int]] = field(default_factory=dict)
     decided: frozenset[tuple[str, Scope, str, str | None]] = frozenset()
-    applied: Mapping[tuple[Any, str, str], Applied] = field(default_factory=dict)
+    applied: dict[tuple[Any, str, str], Applied] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,6 @@ class Removals:
     def __init__(self) -> None:
         self.merged: dict[tuple[str, str], tuple[str, int]] = {}  # (lookup, loser) → (winner, line)
         self.renamed: dict[tuple[str, str], tuple[str, int]] = {}  # (lookup, key) → (new text, line)
-        self.groups: dict[tuple[str, Scope, str], set[int]] = defaultdict(set)
 
     def gone(self, lookup: str, key: str) -> bool:
         """Whether the row no longer has its text afterwards."""

@@ -21,6 +21,7 @@ from ..db import ledger
 from ..errors import DecisionError, UsageError
 from ..sql import decisions as shapes
 from ..sql.quote import column, conjunction, raw, table
+from ..sql.splitting import uncopied
 from .facts import read_decided, read_facts, read_rows, read_values
 from .recorded import in_scope
 from .rows import Foreign, read_foreign_keys
@@ -110,6 +111,10 @@ def _database_problems(conn: psycopg.Connection, model: Model, decisions: Sequen
     for decision in decisions:
         if decision.word == "rename":
             problems += _rename_collisions(conn, model, decision, dropped)
+        elif decision.word == "split":
+            reference = owner(decision.line, model)
+            why = uncopied(reference) if isinstance(reference, Reference) else None
+            problems += [f"line {decision.line.number}: the rows cannot be copied: {why}"] if why else []
         elif decision.word == "drop":
             keys = read_foreign_keys(conn) if keys is None else keys
             problems += _referred(conn, model, decision, keys)

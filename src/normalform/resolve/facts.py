@@ -44,7 +44,7 @@ def read_facts(conn: psycopg.Connection, model: Model, lines: Sequence[Line], *,
     for reference in model.references:
         about = {line.text for line in lines if _lookup(line, model) == reference.lookup.name}
         if about and reference.text_present:
-            _merge(facts.values, read_values(conn, reference, about))
+            facts.values.update(read_values(conn, reference, about))
     if stored:
         facts.decided = read_decided(conn, sorted({line.text for line in lines}))
         _read_applied(conn, model, lines, facts)
@@ -57,8 +57,9 @@ def _lookup(line: Line, model: Model) -> str:
     return lookup_of(entry).name
 
 
-def _merge(into: Any, more: Any) -> None:
-    into.update(more)
+def _texts(values: Iterable[str]) -> sql.Composable:
+    # A literal, not a parameter: the names around it may hold a per cent sign.
+    return SQL("{}::text[]").format(sql.Literal(sorted(set(values))))
 
 
 def read_rows(
@@ -67,22 +68,20 @@ def read_rows(
     """Read the live lookup rows of some texts in every scope, by (scope, text), in the order of their keys."""
     query = SQL(
         "SELECT c.id::text, {scope}, c.x::text, c.path FROM ({rows}) c "
-        'WHERE c.x::text COLLATE pg_catalog."C" = ANY(%s) ORDER BY c.id'
-    ).format(scope=scope_array("c", len(lookup.scope)), rows=candidates(lookup))
+        'WHERE c.x::text COLLATE pg_catalog."C" = ANY({texts}) ORDER BY c.id'
+    ).format(scope=scope_array("c", len(lookup.scope)), rows=candidates(lookup), texts=_texts(texts))
     result: dict[tuple[Scope, str], list[Candidate]] = defaultdict(list)
-    for key, scope, text, path in conn.execute(query, (list(texts),)):
+    for key, scope, text, path in conn.execute(query):
         result[tuple(scope), text].append(Candidate(key, text, path))
     return dict(result)
 
 
 def read_keys(conn: psycopg.Connection, lookup: Lookup, keys: Iterable[str]) -> dict[str, tuple[Scope, Candidate]]:
     """Read the live lookup rows of some keys given as text."""
-    query = SQL("SELECT c.id::text, {scope}, c.x::text, c.path FROM ({rows}) c WHERE c.id::text = ANY(%s)").format(
-        scope=scope_array("c", len(lookup.scope)), rows=candidates(lookup)
+    query = SQL("SELECT c.id::text, {scope}, c.x::text, c.path FROM ({rows}) c WHERE c.id::text = ANY({keys})").format(
+        scope=scope_array("c", len(lookup.scope)), rows=candidates(lookup), keys=_texts(keys)
     )
-    return {
-        key: (tuple(scope), Candidate(key, text, path)) for key, scope, text, path in conn.execute(query, (list(keys),))
-    }
+    return {key: (tuple(scope), Candidate(key, text, path)) for key, scope, text, path in conn.execute(query)}
 
 
 def read_alias_owners(
@@ -92,10 +91,10 @@ def read_alias_owners(
     if lookup.aliases is None:
         return {}
     query = SQL(
-        'SELECT DISTINCT c.id::text, {scope}, c.x FROM ({rows}) c WHERE c.x COLLATE pg_catalog."C" = ANY(%s)'
-    ).format(scope=scope_array("c", len(lookup.scope)), rows=alias_rows(lookup))
+        'SELECT DISTINCT c.id::text, {scope}, c.x FROM ({rows}) c WHERE c.x COLLATE pg_catalog."C" = ANY({texts})'
+    ).format(scope=scope_array("c", len(lookup.scope)), rows=alias_rows(lookup), texts=_texts(texts))
     result: dict[tuple[Scope, str], list[str]] = defaultdict(list)
-    for key, scope, alias in conn.execute(query, (list(texts),)):
+    for key, scope, alias in conn.execute(query):
         result[tuple(scope), alias].append(key)
     return dict(result)
 
@@ -105,16 +104,17 @@ def read_values(
 ) -> dict[tuple[str, Scope, str], dict[str | None, int]]:
     """Count a reference's rows of some texts, by (reference, scope, text) and qualifier."""
     query = SQL(
-        "SELECT {scope}, v.x::text, v.q, count(*) FROM (SELECT {values} FROM {table} t "
-        'WHERE {text}::text COLLATE pg_catalog."C" = ANY(%s)) v GROUP BY 1, 2, 3'
+        'SELECT {scope}, v.x::text COLLATE pg_catalog."C", v.q, count(*) FROM (SELECT {values} FROM {table} t '
+        'WHERE {text}::text COLLATE pg_catalog."C" = ANY({texts})) v GROUP BY 1, 2, 3'
     ).format(
+        texts=_texts(texts),
         scope=scope_array("v", len(reference.scope)),
         values=reference_values(reference),
         table=table(reference.table.name),
         text=column("t", reference.text.name),
     )
     result: dict[tuple[str, Scope, str], dict[str | None, int]] = defaultdict(dict)
-    for scope, text, qualifier, count in conn.execute(query, (list(texts),)):
+    for scope, text, qualifier, count in conn.execute(query):
         result[reference.name, tuple(scope), text][qualifier] = count
     return dict(result)
 
@@ -170,16 +170,16 @@ def read_paths(
 def _read_lookup(conn: psycopg.Connection, lookup: Lookup, lines: Sequence[Line], facts: Facts) -> None:
     texts = {line.text for line in lines} | {line.target for line in lines if line.decision == "rename"}
     for (scope, text), rows in read_rows(conn, lookup, texts).items():
-        _merge(facts.rows, {(lookup.name, scope, text): rows})
+        facts.rows.update({(lookup.name, scope, text): rows})
     named = {line.target for line in lines if line.decision in ("choose", "fold", "merge") and line.target}
     if named:
-        _merge(facts.keys, {(lookup.name, k): v for k, v in read_keys(conn, lookup, named).items()})
+        facts.keys.update({(lookup.name, k): v for k, v in read_keys(conn, lookup, named).items()})
     wanted = {(line.scope, fold(line.text)) for line in lines if line.decision == "fold" and not line.target}
     if wanted:
-        _merge(facts.folded, read_folded(conn, lookup, wanted))
+        facts.folded.update(read_folded(conn, lookup, wanted))
     scopes = {line.scope for line in lines if line.decision == "create"}
     if scopes:
-        _merge(facts.paths, read_paths(conn, lookup, scopes))
+        facts.paths.update(read_paths(conn, lookup, scopes))
 
 
 def _read_applied(conn: psycopg.Connection, model: Model, lines: Sequence[Line], facts: Facts) -> None:
@@ -198,7 +198,7 @@ def _read_applied(conn: psycopg.Connection, model: Model, lines: Sequence[Line],
         if line is not None:
             stands = _stands(conn, model, facts, line, data, mapped=mapped)
             found[line.value, line.decision, line.target] = Applied(number, data, stands)
-    _merge(facts.applied, found)
+    facts.applied.update(found)
 
 
 def _stands(conn: psycopg.Connection, model: Model, facts: Facts, line: Line, target: Any, *, mapped: bool) -> bool:

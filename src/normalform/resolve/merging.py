@@ -87,8 +87,8 @@ def _merged_values(
 def _aliases(rows: Rows, lookup: Lookup, key: str) -> list[str]:
     if lookup.aliases is None:
         return []
-    query = SQL("SELECT DISTINCT a.x FROM ({}) a WHERE a.id::text = %s").format(alias_rows(lookup))
-    return [row[0] for row in rows.ctx.conn.execute(query, (key,))]
+    query = SQL("SELECT DISTINCT a.x FROM ({}) a WHERE a.id::text = {}").format(alias_rows(lookup), sql.Literal(key))
+    return [row[0] for row in rows.ctx.conn.execute(query)]
 
 
 def _repoint(rows: Rows, name: str, lookup: Lookup, foreign: Foreign, decision: int, loser: str, winner: str) -> None:

@@ -196,12 +196,14 @@ class Rows:
         """
         found, relation = self.tables[target], self.relation(target)
         self.ctx.conn.execute(shapes.lock_rows(found, victims))
-        kept = self.execute(f"{name}:keep", shapes.keep_deleted(found, relation, victims)).rowcount
+        row = self.execute(f"{name}:keep", shapes.keep_deleted(found, relation, victims)).fetchone()
+        assert row is not None
+        kept, at = int(str(row[0])), row[1]
         if not kept:
             return 0
         for key in self.referring(target):
             self._follow(name, key, decisions)
-        self.execute(f"{name}:delete", shapes.delete_kept(found, relation, decisions))
+        self.execute(f"{name}:delete", shapes.delete_kept(found, relation, decisions, at))
         return kept
 
     def _follow(self, name: str, key: Foreign, decisions: Sequence[int]) -> None:

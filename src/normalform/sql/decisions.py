@@ -104,11 +104,12 @@ def lock_parents(parent: Table, refs: Sequence[str], columns: Sequence[Column], 
 
 
 def keep_deleted(target: Table, relation: str, victims: sql.Composable) -> sql.Composed:
-    """Return the statement that archives rows about to be deleted."""
+    """Return the statement that archives rows about to be deleted; it returns how many, and the time they share."""
     return SQL(
-        "INSERT INTO {archive} (decision, relation, action, identity, before, at) "
+        "WITH k AS (INSERT INTO {archive} (decision, relation, action, identity, before, at) "
         "SELECT v.decision, {relation}, 'delete', {identity}, {image}, statement_timestamp() "
-        "FROM ({victims}) v JOIN {table} t ON t.ctid = v.c ORDER BY v.decision, t.ctid"
+        "FROM ({victims}) v JOIN {table} t ON t.ctid = v.c ORDER BY v.decision, t.ctid RETURNING at) "
+        "SELECT count(*), max(at) FROM k"
     ).format(
         archive=ARCHIVE,
         relation=sql.Literal(relation),
@@ -119,13 +120,18 @@ def keep_deleted(target: Table, relation: str, victims: sql.Composable) -> sql.C
     )
 
 
-def delete_kept(target: Table, relation: str, decisions: Sequence[int]) -> sql.Composed:
-    """Return the statement that deletes what :func:`keep_deleted` has archived and that still stands."""
-    kept = SQL(
-        "SELECT id, identity, before, after FROM {} WHERE decision = ANY({}) AND relation = {} AND action = 'delete' "
-        "AND restored IS NULL"
-    ).format(ARCHIVE, sql.Literal(list(decisions)), sql.Literal(relation))
-    return delete_standing(target, standing(target, kept))
+def delete_kept(target: Table, relation: str, decisions: Sequence[int], at: object) -> sql.Composed:
+    """Return the statement that deletes what :func:`keep_deleted` archived at that time.
+
+    The entries are numbered anew: they were made before those of the rows that refer to these, and must be undone
+    before them.
+    """
+    return SQL(
+        "WITH gone AS ({delete}) UPDATE {archive} k SET id = DEFAULT, at = statement_timestamp() FROM gone "
+        "WHERE k.id = gone.id"
+    ).format(
+        delete=delete_standing(target, standing(target, entries(decisions, relation, "delete", at))), archive=ARCHIVE
+    )
 
 
 @dataclass(frozen=True)
