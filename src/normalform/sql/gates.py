@@ -26,7 +26,7 @@ def number(lookup_name: str, slot: int) -> int:
     """Return the second half of a lock's number, as a signed 32-bit integer.
 
     Args:
-        lookup_name: the lookup's name in the spec. Two names may share a number; they then wait for each other more often.
+        lookup_name: the lookup's name in the spec. Two names may share a number; they then wait more often.
         slot: 0 to SLOTS - 1.
 
     Raises:

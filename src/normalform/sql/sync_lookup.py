@@ -1,0 +1,350 @@
+"""The triggers of a lookup: new rows get their scope, renames carry their text (CORRECTNESS 4, 5).
+
+Everything that changes what a text means first passes the gates, so that no batch is half-way with the old meaning, and
+is then worked out for the whole statement at once from its transition tables: only they tell how a text resolved before
+a statement that renamed several rows. A transaction that is not READ COMMITTED cannot see what a batch has just keyed,
+so it leaves an entry in ``normalform.pending`` as well. A change of text, scope or the qualifier's source locks its row
+FOR UPDATE first, which makes it wait for writers as if the column stood in a unique index.
+"""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from ..core.model import Lookup, Model, Reference
+from . import gates
+from .plpgsql import Function
+from .quote import column, ledger, raw, table
+from .sync_carry import carry_name, hangs_name, has_qualifier
+from .sync_parts import (
+    AUTO_LIMIT,
+    SQL,
+    called,
+    function_name,
+    lookup_scope,
+    new,
+    old,
+    path_now,
+    qualifier_source,
+    reference_scope,
+)
+
+READ_COMMITTED = SQL("current_setting('transaction_isolation') = 'read committed'")
+
+
+def row_function(model: Model, lookup: Lookup) -> Function:
+    """Return the BEFORE row trigger's function: scope, lock, and adoption of a row that sync created."""
+    relevant = relevant_columns(lookup)
+    changed = [SQL("{} IS DISTINCT FROM {}").format(new(c), old(c)) for c in relevant]
+    filled = [SQL("{} IS NOT NULL").format(new(c)) for c in lookup.scope]
+    body = SQL("""
+DECLARE
+    v_scope {scope_type};
+    v_created {key_type};
+    v_before text;
+BEGIN
+    IF TG_OP = 'UPDATE' AND NOT ({changed}) AND {filled} THEN
+        RETURN NEW;
+    END IF;
+    {fill}
+    IF TG_OP = 'UPDATE' AND ({changed}) THEN
+        -- Whoever resolved to this row holds it FOR KEY SHARE: wait for him, whichever of these columns changes.
+        PERFORM FROM {lookup} l WHERE {id} = {old_key} FOR UPDATE;
+        {adopt}
+    END IF;
+    RETURN NEW;
+END
+""").format(
+        scope_type=raw(lookup.scope_types[0]) if lookup.scope_types else SQL("text"),
+        key_type=raw(lookup.key.type),
+        changed=SQL(" OR ").join(changed),
+        filled=SQL(" AND ").join(filled) if filled else SQL("true"),
+        fill=_fill_scope(lookup),
+        lookup=table(lookup.table.name),
+        id=column("l", lookup.key.name),
+        old_key=old(lookup.key.name),
+        adopt=_adopt(model, lookup),
+    )
+    return Function(function_name("lookup_row", lookup.name), body)
+
+
+def update_function(model: Model, lookup: Lookup) -> Function:
+    """Return the AFTER UPDATE statement trigger's function: it carries or queues what a statement renamed."""
+    key, text = lookup.key.name, lookup.text.name
+    differ = SQL(" OR ").join(
+        [SQL("{} IS DISTINCT FROM {}").format(column("n", c), column("o", c)) for c in relevant_columns(lookup)]
+    )
+    renamed = SQL("SELECT FROM nf_old o JOIN nf_new n ON {} = {} WHERE {} OR {}").format(
+        column("n", key),
+        column("o", key),
+        SQL("{} IS DISTINCT FROM {}").format(column("n", text), column("o", text)),
+        _source_differs(lookup),
+    )
+    body = SQL("""
+DECLARE
+    v_row record;
+    v_rows bigint := 0;
+    v_queue boolean := {queue};
+BEGIN
+    IF NOT EXISTS (SELECT FROM nf_old o LEFT JOIN nf_new n ON {new_key} = {old_key}
+        WHERE {new_key} IS NULL OR {differ}) THEN
+        RETURN NULL;
+    END IF;
+    {gates}
+    {moved}
+    IF NOT EXISTS ({renamed}) THEN
+        RETURN NULL;
+    END IF;
+    -- A row that an application has renamed or moved is its own from now on.
+    DELETE FROM {created} d USING nf_new n WHERE d.lookup = {name} AND d.key = {new_key}::text;
+    {settle}
+    RETURN NULL;
+END
+""").format(
+        queue=SQL("true") if lookup.spec.rename == "queue" else SQL("false"),
+        new_key=column("n", key),
+        old_key=column("o", key),
+        differ=differ,
+        gates=gates.shared(lookup.name),
+        moved=_moved(model, lookup),
+        renamed=renamed,
+        created=ledger("created"),
+        name=sql.Literal(lookup.name),
+        settle=settle(model, lookup, _changes(lookup)),
+    )
+    return Function(function_name("lookup_update", lookup.name), body)
+
+
+def relevant_columns(lookup: Lookup) -> list[str]:
+    """Return the columns of a lookup that decide what a text means."""
+    source = qualifier_source(lookup)
+    join = lookup.scope_copy.join if lookup.scope_copy is not None else None
+    extra = [c for c in (source, join) if c is not None]
+    return list(dict.fromkeys([lookup.key.name, lookup.text.name, *lookup.scope, *extra]))
+
+
+def settle(model: Model, lookup: Lookup, changes: sql.Composable) -> sql.Composable:
+    """Return plpgsql statements that carry or queue ``changes``; needs ``v_row record``, ``v_rows`` and ``v_queue``.
+
+    Args:
+        model: the model.
+        lookup: the lookup whose rows mean something else now.
+        changes: a query (id, s1 …, old_x, new_x, old_q, new_q, meant), one row for each lookup row.
+    """
+    references = model.references_of(lookup)
+    count = [
+        SQL("v_rows := v_rows + {};").format(
+            called(hangs_name(r), [*_arguments(r, keyed=True), sql.Literal(AUTO_LIMIT + 1)])
+        )
+        for r in references
+    ]
+    carry = [SQL("PERFORM {};").format(called(carry_name(r), _arguments(r, keyed=True))) for r in references]
+    keyless = [
+        SQL("PERFORM {};").format(called(carry_name(r), _arguments(r, keyed=False)))
+        for r in references
+        if has_qualifier(r)
+    ]
+    queue = SQL("""IF v_row.old_x <> v_row.new_x THEN
+            INSERT INTO {pending} (lookup, kind, key, old_text, new_text)
+            VALUES ({name}, 'text', v_row.id::text, v_row.old_x, v_row.new_x);
+        END IF;
+        IF v_row.old_q <> v_row.new_q THEN
+            INSERT INTO {pending} (lookup, kind, key, old_text, new_text)
+            VALUES ({name}, 'path', v_row.id::text, v_row.old_q, v_row.new_q);
+        END IF;""").format(pending=ledger("pending"), name=sql.Literal(lookup.name))
+    counting = SQL("""FOR v_row IN {changes} LOOP
+        {count}
+        EXIT WHEN v_rows > {limit};
+    END LOOP;
+    v_queue := v_rows > {limit};
+    """).format(changes=changes, count=SQL("\n        ").join(count), limit=sql.Literal(AUTO_LIMIT))
+    return SQL("""{counting}FOR v_row IN {changes} LOOP
+        IF v_queue THEN
+            -- Rows without a key that the qualifier alone gives to this row would mean another one from now on.
+            IF v_row.meant = 'path' THEN
+                {keyless}
+            END IF;
+        ELSE
+            {carry}
+        END IF;
+        IF v_queue OR NOT {read_committed} THEN
+        {queue}
+        END IF;
+    END LOOP;""").format(
+        counting=counting if lookup.spec.rename == "auto" else SQL(""),
+        changes=changes,
+        keyless=SQL("\n                ").join(keyless) if keyless else SQL("NULL;"),
+        carry=SQL("\n            ").join(carry) if carry else SQL("NULL;"),
+        read_committed=READ_COMMITTED,
+        queue=queue,
+    )
+
+
+def _arguments(reference: Reference, *, keyed: bool) -> list[sql.Composable]:
+    scope = [SQL("v_row.{}").format(sql.Identifier(f"s{i + 1}")) for i in range(len(reference.scope))]
+    return [
+        SQL("v_row.id"),
+        *scope,
+        SQL("v_row.old_x"),
+        SQL("v_row.new_x"),
+        SQL("v_row.old_q"),
+        SQL("v_row.new_q"),
+        SQL("v_row.meant"),
+        SQL("true" if keyed else "false"),
+    ]
+
+
+def _source_differs(lookup: Lookup) -> sql.Composable:
+    source = qualifier_source(lookup)
+    if source is None:
+        return SQL("false")
+    return SQL("{} IS DISTINCT FROM {}").format(column("n", source), column("o", source))
+
+
+def _changes(lookup: Lookup) -> sql.Composable:
+    """What a statement changed, with what each row meant before it: the lookup then is the old rows and the others."""
+    key = lookup.key.name
+    scope = [SQL("coalesce({}, {})").format(column("o", c), column("n", c)) for c in lookup.scope]
+    named = [SQL("{}").format(sql.Identifier(f"s{i + 1}")) for i in range(len(lookup.scope))]
+    scoped = SQL("").join([SQL("{} AS {}, ").format(s, n) for s, n in zip(scope, named, strict=True)])
+    others = SQL("").join(
+        [SQL("{} AS {}, ").format(column("l", c), n) for c, n in zip(lookup.scope, named, strict=True)]
+    )
+    group = [*named, SQL("x")]
+    same = SQL(" AND ").join([SQL("b.{0} = w.{0}").format(g) for g in group])
+    return SQL(
+        "WITH was AS (SELECT {okey} AS id, {scoped}{otext} AS x, {opath} AS q "
+        "FROM nf_old o JOIN nf_new n ON {nkey} = {okey} "
+        "UNION ALL SELECT {lkey}, {others}{ltext}, {lpath} FROM {lookup} l "
+        "WHERE NOT EXISTS (SELECT FROM nf_new n WHERE {nkey} = {lkey}) "
+        "AND {ltext} IN (SELECT {otext} FROM nf_old o)) "
+        "SELECT w.*, w.x::text AS old_x, {ntext}::text AS new_x, w.q AS old_q, {npath} AS new_q, "
+        "CASE WHEN (SELECT count(*) FROM was b WHERE {same}) = 1 THEN 'all' "
+        "WHEN (SELECT count(*) FROM was b WHERE {same} AND b.q = w.q) = 1 THEN 'path' ELSE 'none' END AS meant "
+        "FROM was w JOIN nf_new n ON {nkey} = w.id WHERE w.x IS DISTINCT FROM {ntext} OR w.q IS DISTINCT FROM {npath} "
+        "ORDER BY w.id"
+    ).format(
+        okey=column("o", key),
+        nkey=column("n", key),
+        lkey=column("l", key),
+        scoped=scoped,
+        others=others,
+        otext=column("o", lookup.text.name),
+        ntext=column("n", lookup.text.name),
+        ltext=column("l", lookup.text.name),
+        opath=path_now(lookup, "o"),
+        npath=path_now(lookup, "n"),
+        lpath=path_now(lookup, "l"),
+        lookup=table(lookup.table.name),
+        same=same,
+    )
+
+
+def _fill_scope(lookup: Lookup) -> sql.Composable:
+    """New rows get their scope at once; a scope that is not its copy's is refused."""
+    copy = lookup.scope_copy
+    if copy is None:
+        return SQL("")
+    scope = lookup.scope[0]
+    return SQL("""SELECT {source} INTO v_scope FROM {copy} sc WHERE {copy_key} = {join} FOR KEY SHARE;
+    IF FOUND THEN
+        IF {scope} IS NOT NULL AND {scope} IS DISTINCT FROM v_scope
+            AND (TG_OP = 'INSERT' OR {scope} IS DISTINCT FROM {old_scope}) THEN
+            RAISE EXCEPTION USING ERRCODE = '23514',
+                MESSAGE = concat({message}, quote_nullable({scope}::text), {middle}, quote_nullable(v_scope::text)),
+                HINT = {hint};
+        END IF;
+        {scope} := v_scope;
+    END IF;""").format(
+        source=column("sc", copy.column.name),
+        copy=table(copy.table.name),
+        copy_key=column("sc", copy.key),
+        join=new(copy.join),
+        scope=new(scope),
+        old_scope=old(scope),
+        message=sql.Literal(f"{lookup.table.name}.{scope} "),
+        middle=sql.Literal(f" is not that of its {copy.table.name}: "),
+        hint=sql.Literal(f"Leave {scope} out; it follows {copy.join}."),
+    )
+
+
+def _adopt(model: Model, lookup: Lookup) -> sql.Composable:
+    """A rename onto a row that sync created takes over its references; the created row goes (CORRECTNESS 4)."""
+    references = model.references_of(lookup)
+    if not any(r.spec.on_unknown == "create" for r in references):
+        return SQL("")
+    scope: list[sql.Composable] = [new(c) for c in lookup.scope]
+    repoint = [
+        SQL("UPDATE {} t SET {} = {} WHERE {} AND {} = {} AND {} = v_created;").format(
+            table(r.table.name),
+            sql.Identifier(r.key),
+            new(lookup.key.name),
+            reference_scope(r, scope),
+            column("t", r.text.name),
+            new(lookup.text.name),
+            column("t", r.key),
+        )
+        for r in references
+    ]
+    return SQL("""IF {text} IS DISTINCT FROM {old_text} THEN
+            {gates}
+            FOR v_created IN
+                SELECT {id} FROM {lookup} l JOIN {created} d ON d.lookup = {name} AND d.key = {id}::text
+                WHERE {in_scope} AND {lookup_text} = {text} AND {id} <> {key} ORDER BY {id} FOR UPDATE OF l
+            LOOP
+                v_before := coalesce(current_setting('normalform.batch', true), '');
+                PERFORM set_config('normalform.batch', 'on', true);
+                {repoint}
+                PERFORM set_config('normalform.batch', v_before, true);
+                DELETE FROM {lookup} l WHERE {id} = v_created;
+            END LOOP;
+        END IF;""").format(
+        text=new(lookup.text.name),
+        old_text=old(lookup.text.name),
+        gates=gates.shared(lookup.name),
+        id=column("l", lookup.key.name),
+        lookup=table(lookup.table.name),
+        created=ledger("created"),
+        name=sql.Literal(lookup.name),
+        in_scope=lookup_scope(lookup, scope),
+        lookup_text=column("l", lookup.text.name),
+        key=new(lookup.key.name),
+        repoint=SQL("\n                ").join(repoint),
+    )
+
+
+def _moved(model: Model, lookup: Lookup) -> sql.Composable:
+    """A row that is referenced keeps its key and its scope, as the foreign key will have it."""
+    key = lookup.key.name
+    gone = SQL("NOT EXISTS (SELECT FROM nf_new n WHERE {} = {})").format(column("n", key), column("o", key))
+    if lookup.scope:
+        other = SQL(" OR ").join(
+            [SQL("{} IS DISTINCT FROM {}").format(column("n", c), column("o", c)) for c in lookup.scope]
+        )
+        known = SQL(" AND ").join([SQL("{} IS NOT NULL").format(column("o", c)) for c in lookup.scope])
+        gone = SQL("({} OR ({} AND EXISTS (SELECT FROM nf_new n WHERE {} = {} AND ({}))))").format(
+            gone, known, column("n", key), column("o", key), other
+        )
+    statements = []
+    for reference in model.references_of(lookup):
+        scope = reference_scope(reference, [column("o", c) for c in lookup.scope])
+        statements.append(
+            SQL("""IF EXISTS (SELECT FROM nf_old o JOIN {table} t
+        ON {scope} AND ({key} = {id} OR ({key} IS NULL AND {text} = {old_text})) WHERE {gone}) THEN
+        RAISE EXCEPTION USING ERRCODE = '23503', MESSAGE = {message}, HINT = {hint};
+    END IF;""").format(
+                table=table(reference.table.name),
+                scope=scope,
+                key=column("t", reference.key),
+                id=column("o", key),
+                text=column("t", reference.text.name),
+                old_text=column("o", lookup.text.name),
+                gone=gone,
+                message=sql.Literal(
+                    f"a row of {lookup.table.name} keeps its key and scope while {reference.table.name} refers to it"
+                ),
+                hint=sql.Literal("Insert a new row there and let the references point at it."),
+            )
+        )
+    check = SQL("\n    ").join(statements)
+    return SQL("IF EXISTS (SELECT FROM nf_old o WHERE {}) THEN\n    {}\n    END IF;").format(gone, check)

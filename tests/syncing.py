@@ -1,0 +1,86 @@
+"""Sync alone, without the phases: the small PhotoCat with key columns, filled scope and every trigger, and its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+from psycopg import sql
+
+import mini
+from normalform.core.model import Model
+from normalform.core.plan import Step
+from normalform.db import ledger
+from normalform.db.connect import pin
+from normalform.db.session import read_model
+from normalform.sql.quote import raw, table
+from normalform.sql.sync import sync_lookup_steps, sync_reference_steps
+
+SQL = sql.SQL
+
+
+def apply(conn: psycopg.Connection, steps: list[Step], *, undo: bool = False) -> None:
+    """Carry steps out, or take them back, as one transaction each."""
+    for step in reversed(steps) if undo else steps:
+        with conn.transaction():
+            for statement in step.undo if undo else step.do:
+                conn.execute(statement.encode())
+
+
+def expanded(
+    text: str = mini.SPEC_TEXT, *, data: str = mini.DATA, before: str = "", fill: bool = False
+) -> Callable[[str], None]:
+    """Return how to build a database in which sync stands.
+
+    Args:
+        text: the spec.
+        data: the rows.
+        before: further statements, run after the data and before sync.
+        fill: whether rows that stood before have their keys, as after backfill.
+    """
+
+    def build(url: str) -> None:
+        with psycopg.connect(url, autocommit=True) as conn:
+            conn.execute((mini.SCHEMA + data + before).encode())
+            pin(conn)
+            ledger.install(conn)
+            model = read_model(conn, mini.spec(text))
+            ledger.save_baseline(conn, model.catalog)
+            for lookup in model.lookups:
+                if lookup.scope_copy is not None:
+                    add_column(conn, lookup.table.name, lookup.scope[0], lookup.scope_types[0])
+            for reference in model.references:
+                add_column(conn, reference.table.name, reference.key, reference.key_type)
+            for lookup in model.lookups:
+                apply(conn, sync_lookup_steps(model, lookup))
+                if lookup.scope_copy is not None:
+                    with conn.transaction():
+                        conn.execute("SELECT set_config('normalform.batch', 'on', true)")
+                        conn.execute(
+                            "UPDATE public.keywords k SET tenant_id = c.tenant_id "
+                            "FROM public.keyword_categories c WHERE c.id = k.category_id"
+                        )
+            for reference in model.references:
+                apply(conn, sync_reference_steps(model, reference))
+                if fill:  # on the way past
+                    touch(conn, model, reference.name)
+
+    return build
+
+
+def add_column(conn: psycopg.Connection, name: object, column: str, type_text: str) -> None:
+    """Add a column as expand does."""
+    conn.execute(SQL("ALTER TABLE {} ADD COLUMN {} {}").format(table(name), sql.Identifier(column), raw(type_text)))  # type: ignore[arg-type]
+
+
+def touch(conn: psycopg.Connection, model: Model, reference: str) -> None:
+    """Update every row without changing it."""
+    found = model.reference(reference)
+    column = sql.Identifier(found.text.name)
+    conn.execute(SQL("UPDATE {} SET {} = {}").format(table(found.table.name), column, column))
+
+
+def model_of(conn: psycopg.Connection, text: str = mini.SPEC_TEXT) -> Model:
+    """Read the model in a session pinned as ours are."""
+    pin(conn)
+    return read_model(conn, mini.spec(text))
