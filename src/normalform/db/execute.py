@@ -1,7 +1,8 @@
 """Carrying out steps: intent first, then the change under its lock policy, then the mark. And the way back.
 
 The catalog says what exists, the ledger says what is ours. A step whose object exists without our intent is a clash,
-never adopted. A step that a killed run left half done is cleaned and done again.
+never adopted: nor is one that exists beside an intent alone, where the mark would have been committed with it. A step
+that a killed run left half done is cleaned and done again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from .work import Context, run_sql, transaction
 
 #: Handlers of work in batches: key of ``Step.work`` up to the colon → function of (context, rest).
 Handlers = Mapping[str, Callable[[Context, str], None]]
+
+#: Where the mark is made in the transaction of the change, an intent without a mark means that nothing of it stands.
+_MARKED_WITHIN = (Mode.TRANSACTION, Mode.REWRITE)
 
 
 def do_steps(ctx: Context, steps: Sequence[Step], handlers: Handlers) -> None:
@@ -40,13 +44,14 @@ def do_steps(ctx: Context, steps: Sequence[Step], handlers: Handlers) -> None:
         known = states.get(step.id)
         if known == "done" and step.mode is not Mode.BATCHES and probe(ctx.conn, step.done):
             continue
+        unmade = known is None or (known == "intended" and step.mode in _MARKED_WITHIN)
+        if unmade and step.claims and step.done and probe(ctx.conn, step.done):
+            raise GateClosed(
+                "name-taken",
+                [f"{step.object} exists already and is not ours (step {step.id})"],
+                hint="rename or drop it, then run the same command again",
+            )
         if known is None:
-            if step.claims and step.done and probe(ctx.conn, step.done):
-                raise GateClosed(
-                    "name-taken",
-                    [f"{step.object} exists already and is not ours (step {step.id})"],
-                    hint="rename or drop it, then run the same command again",
-                )
             ctx.point(f"{step.id}:intend")
             ledger.intend(ctx.conn, ctx.run, step)
             ctx.point(f"{step.id}:intended")
@@ -104,6 +109,10 @@ def _do(ctx: Context, step: Step, handlers: Handlers) -> None:
 
 
 def _undo(ctx: Context, step: Step, handlers: Handlers, skip: frozenset[str]) -> None:
+    if ledger.step_states(ctx.conn, step.phase).get(step.id) == "intended" and step.mode in _MARKED_WITHIN:
+        with transaction(ctx, ctx.conn, f"{step.id}:unmade"):
+            ledger.forget_step(ctx.conn, step.id)
+        return
     ctx.point(f"{step.id}:undo-intend")
     with transaction(ctx, ctx.conn, f"{step.id}:undoing"):
         ledger.mark_step(ctx.conn, step.id, "undoing")

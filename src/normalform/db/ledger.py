@@ -193,13 +193,13 @@ def intend(conn: psycopg.Connection, run: int, step: Step) -> None:
     with conn.transaction():
         fence_token(conn, run)
         conn.execute(
-            "INSERT INTO normalform.step (id, phase, position, object, table_name, do_sql, undo_sql, undo_mode, "
-            "undo_work, undo_lock, done_sql, gone_sql, clean_sql, state, run) "
+            "INSERT INTO normalform.step (id, phase, position, object, table_name, do_sql, undo_sql, do_mode, "
+            "undo_mode, undo_work, undo_lock, done_sql, gone_sql, clean_sql, state, run) "
             "VALUES (%s, %s, (SELECT coalesce(max(position), 0) + 1 FROM normalform.step), "
-            "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'intended', %s) "
+            "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'intended', %s) "
             "ON CONFLICT (id) DO UPDATE SET state = 'intended', run = excluded.run",
             (
-                step.id, step.phase, step.object, step.table, list(step.do), list(step.undo),
+                step.id, step.phase, step.object, step.table, list(step.do), list(step.undo), step.mode.value,
                 step.undo_mode.value, step.undo_work, step.undo_lock.value, step.done, step.gone, list(step.clean), run,
             ),
         )  # fmt: skip
@@ -246,6 +246,7 @@ def _step(row: Mapping[str, Any]) -> Step:
         undo=tuple(row["undo_sql"]),
         gone=row["gone_sql"],
         undo_lock=Lock(row["undo_lock"]),
+        mode=Mode(row["do_mode"]),
         undo_mode=Mode(row["undo_mode"]),
         table=row["table_name"],
         undo_work=row["undo_work"],

@@ -85,6 +85,7 @@ CREATE TABLE normalform.step (
     table_name text NOT NULL,
     do_sql text[] NOT NULL,
     undo_sql text[] NOT NULL,
+    do_mode text NOT NULL,
     undo_mode text NOT NULL,
     undo_work text NOT NULL,
     undo_lock text NOT NULL,
@@ -104,6 +105,7 @@ COMMENT ON COLUMN normalform.step.object IS 'What it made, for people.';
 COMMENT ON COLUMN normalform.step.table_name IS 'Table that it locks.';
 COMMENT ON COLUMN normalform.step.do_sql IS 'Statements that make it.';
 COMMENT ON COLUMN normalform.step.undo_sql IS 'Statements that take it back.';
+COMMENT ON COLUMN normalform.step.do_mode IS 'How it runs: transaction, rewrite, concurrent or batches. In the first two its mark commits with it.';
 COMMENT ON COLUMN normalform.step.undo_mode IS 'How the undo runs: transaction, rewrite, concurrent or batches.';
 COMMENT ON COLUMN normalform.step.undo_work IS 'Handler of an undo in batches.';
 COMMENT ON COLUMN normalform.step.undo_lock IS 'Strongest lock of the undo.';
@@ -345,3 +347,25 @@ COMMENT ON COLUMN normalform.event.name IS 'Phase, step or decision.';
 COMMENT ON COLUMN normalform.event.text IS 'What happened.';
 
 INSERT INTO normalform.control (version, spec) VALUES (1, '');
+
+-- ALTER DEFAULT PRIVILEGES may have given other roles rights on everything that this role makes.
+DO $$
+DECLARE
+    other text;
+BEGIN
+    FOR other IN
+        SELECT DISTINCT a.grantee::regrole::text
+        FROM (SELECT nspacl AS acl, nspowner AS owner FROM pg_namespace WHERE nspname = 'normalform'
+              UNION ALL
+              SELECT relacl, relowner FROM pg_class WHERE relnamespace = 'normalform'::regnamespace) AS ours,
+             aclexplode(ours.acl) AS a
+        WHERE a.grantee NOT IN (0, ours.owner)
+    LOOP
+        EXECUTE 'REVOKE ALL ON SCHEMA normalform FROM ' || other;
+        EXECUTE 'REVOKE ALL ON ALL TABLES IN SCHEMA normalform FROM ' || other;
+        EXECUTE 'REVOKE ALL ON ALL SEQUENCES IN SCHEMA normalform FROM ' || other;
+    END LOOP;
+    REVOKE ALL ON ALL TABLES IN SCHEMA normalform FROM PUBLIC;
+    REVOKE ALL ON ALL SEQUENCES IN SCHEMA normalform FROM PUBLIC;
+END
+$$;
