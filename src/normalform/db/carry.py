@@ -1,0 +1,77 @@
+"""Carrying the queue: renames, moves and deletes of lookup rows that sync has left to the runner (CORRECTNESS 11).
+
+Decides when an entry is done: when a look at the whole table finds no row that still waits for it. A sweep alone does
+not show that, for a writer may have moved a row to blocks that the sweep had passed. Entries that come while this runs
+are taken along; their transactions have committed when they are seen. Never removes an entry that was not looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import psycopg
+
+from ..core.model import Reference
+from ..errors import GateClosed
+from ..sql.carry import KINDS, Kind, carry_work, open_rows
+from .blocks import forget, sweep
+from .work import Context, run_sql, transaction
+
+
+def pending_count(conn: psycopg.Connection) -> int:
+    """Return how many renames, moves and deletes of lookup rows have yet to be carried."""
+    row = conn.execute("SELECT count(*) FROM normalform.pending").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def carry_pending(ctx: Context) -> None:
+    """Carry everything that is queued, in batches beside the application, until nothing is.
+
+    Raises:
+        GateClosed: ``held-rows``: somebody holds rows and does not let go; he is named.
+        Interrupted: Ctrl-C; the batches in hand have committed, the entries stay.
+        FencedOut: another run has taken over.
+    """
+    while True:
+        ctx.check_stop()
+        entries = ctx.conn.execute("SELECT id, lookup, kind FROM normalform.pending ORDER BY id").fetchall()
+        if not entries:
+            return
+        ctx.say("note", "carry", f"{len(entries):,} renames to carry")
+        wanted = {(lookup, kind) for _, lookup, kind in entries}
+        jobs = [(r, kind) for kind in KINDS for r in ctx.model.references if (r.lookup.name, kind) in wanted]
+        for reference, kind in jobs:
+            _carry(ctx, reference, kind)
+        # Text first, then paths: a row that waits for both is found by its new text in a second look.
+        if not _anything_open(ctx, jobs):
+            with transaction(ctx, ctx.conn, "carry:done"):
+                ids = [entry[0] for entry in entries]
+                run_sql(ctx, ctx.conn, "carry:forget", "DELETE FROM normalform.pending WHERE id = ANY(%s)", (ids,))
+
+
+def _carry(ctx: Context, reference: Reference, kind: Kind) -> None:
+    work = carry_work(reference, kind)
+    if work is None:
+        return
+    # What an earlier run has passed may be open again by an entry that came since.
+    forget(ctx, work.name)
+    swept = sweep(ctx, work)
+    if swept.skipped:
+        raise GateClosed(
+            "held-rows",
+            [f"{reference.name}: {swept.skipped:,} rows wait for a rename; held by {swept.holders or 'nobody now'}"],
+            hint="end that transaction, then run the same command again",
+        )
+    forget(ctx, work.name)
+
+
+def _anything_open(ctx: Context, jobs: Iterable[tuple[Reference, Kind]]) -> bool:
+    for reference, kind in jobs:
+        query = open_rows(reference, kind)
+        if query is None:
+            continue
+        row = run_sql(ctx, ctx.conn, f"carry-{kind}:{reference.name}:left", query).fetchone()
+        if row is not None and row[0]:
+            return True
+    return False
