@@ -1,0 +1,280 @@
+"""The audit: reads the tables once, builds the mapping, reports findings. **Changes nothing.**
+
+Decides the order of reading and what is left out when something cannot be read. SELECT rights are enough and a standby
+will do: every session is read-only, nothing is made on the server, no lock beyond a reader's is taken, and no
+transaction lasts longer than half a minute (CORRECTNESS 28). The ledger need not exist; where it does, decisions count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from ..core.bind import bind
+from ..core.events import Event, Sink, silent
+from ..core.findings import AuditReport, Finding, ReferenceRead, Unchecked, in_order
+from ..core.mapping import Tally
+from ..core.model import Lookup, Reference, tables_of
+from ..core.names import QName
+from ..core.spec import Spec
+from ..db import find_data, find_server, ledger, mapping_file, ranges
+from ..db import mapping_questions as questions
+from ..db.connect import Connector, refuse_transaction_pooler
+from ..db.finder import Finder
+from ..db.inspect import inspect
+from ..db.mapping_file import Building
+from ..db.suggestions import suggest
+from ..errors import DatabaseRefused
+from ..sql import findings as rows_sql
+from ..sql import server_findings
+from ..sql.quote import render
+
+__all__ = ["AuditReport", "audit", "iter_rows"]
+
+SETTINGS = {"default_transaction_read_only": "on", "work_mem": "64MB"}
+#: The planner cannot estimate a recursive path, takes a lookup for 40 times its size, and sorts instead of hashing.
+HASHING = "SET LOCAL enable_mergejoin = off; SET LOCAL enable_sort = off"
+Read = Callable[[int, int], None]
+#: Rows fetched at once where every offender is listed.
+FETCHED = 2_000
+
+
+def audit(
+    connector: Connector,
+    spec: Spec,
+    *,
+    mapping_path: Path | None,
+    sink: Sink = silent,
+    mask: bool = False,
+    longest: float = ranges.LONGEST,
+) -> AuditReport:
+    """Read everything that a spec names and report what stands in the way. Changes nothing.
+
+    Args:
+        connector: makes sessions to the database, a standby's too, by a role with SELECT on the tables.
+        spec: the spec.
+        mapping_path: where the mapping is kept; None keeps none.
+        sink: gets progress events, ``audit/<lookup or reference>`` in blocks.
+        mask: hide values of rows in the report (the mapping file holds them all the same).
+        longest: seconds that one statement may take.
+
+    Raises:
+        SpecError: the spec does not fit the database.
+        DatabaseRefused: a table may not be read, or is not readable in ranges of that length.
+        UsageError: the mapping file cannot be written.
+    """
+    began = time.monotonic()
+    pooled = _behind_pooler(connector)
+    if pooled is not None:
+        return pooled
+    with _session(connector, "audit") as conn:
+        stored = _ledger_readable(conn)
+        model = bind(spec, inspect(conn, tables_of(spec)), ledger.baseline(conn) if stored else {})
+        finder = Finder(conn, model, stored=stored, hide=mask, longest=longest)
+        sink(Event("phase", "audit", "server and catalogs"))
+        find_server.find(finder)
+        about = {
+            "database": model.catalog.database,
+            "spec": hashlib.sha256(spec.source.encode()).hexdigest(),
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        with mapping_file.building(mapping_path, **about) as building:
+            try:
+                read, tallies = _read(finder, building, sink)
+            except psycopg.errors.InsufficientPrivilege as error:
+                what = error.diag.message_primary
+                raise DatabaseRefused(
+                    f"role {model.catalog.user} may not read everything that the spec names: {what}",
+                    hint=f"GRANT SELECT ON … TO {model.catalog.user}",
+                ) from error
+        return AuditReport(
+            database=model.catalog.database,
+            role=model.catalog.user,
+            server_version=model.catalog.server_version,
+            standby=any(f.code == "NF403" for f in finder.findings),
+            read=tuple(read),
+            tallies=tuple(tallies),
+            findings=in_order(finder.findings),
+            unchecked=tuple(finder.unchecked),
+            mapping=str(mapping_path) if mapping_path is not None else None,
+            seconds=time.monotonic() - began,
+            masked=mask,
+        )
+
+
+def iter_rows(connector: Connector, finding: Finding) -> Iterator[dict[str, Any]]:
+    """Yield every row that a finding is about, as column → value; reads in block ranges where the finding can.
+
+    Args:
+        connector: makes the session.
+        finding: from a report of this process, not from JSON.
+
+    Raises:
+        ValueError: the finding's SQL is hidden (``mask``).
+    """
+    if not finding.sql:
+        raise ValueError(f"the rows of {finding.code} are hidden")
+    with _session(connector, "rows") as conn:
+        if finding.ranged is None or finding.relation is None:
+            yield from _stream(conn, finding.sql)
+            return
+        ranged, kept = finding.ranged, list[dict[str, Any]]()
+
+        def read(first: int, end: int) -> None:
+            with conn.cursor(row_factory=dict_row) as cursor:
+                kept.extend(cursor.execute(ranged(first, end).encode()).fetchall())
+
+        for _ in ranges.each(conn, finding.relation, read, kept.clear, first_blocks=4096):
+            yield from kept
+            kept.clear()
+
+
+def _stream(conn: psycopg.Connection, query: str) -> Iterator[dict[str, Any]]:
+    with conn.transaction(), conn.cursor("nf_rows", row_factory=dict_row) as cursor:
+        cursor.itersize = FETCHED
+        cursor.execute(query.encode())
+        yield from cursor
+
+
+def _behind_pooler(connector: Connector) -> AuditReport | None:
+    """Return a report of this alone where a proxy pools transactions.
+
+    Nothing more is asked there: what our sessions set would stay behind in server sessions of the application.
+    """
+    try:
+        refuse_transaction_pooler(connector)
+    except DatabaseRefused as error:
+        finding = find_server.pooled(error.message)
+        unread = Unchecked("server", "everything else", "nothing is read through such a proxy")
+        return AuditReport(connector.display, "", 0, standby=False, read=(), tallies=(), findings=(finding,),
+                           unchecked=(unread,))  # fmt: skip
+    return None
+
+
+@contextmanager
+def _session(connector: Connector, role: str) -> Iterator[psycopg.Connection]:
+    with connector.open(role) as conn:
+        for name, value in SETTINGS.items():
+            conn.execute("SELECT set_config(%s, %s, false)", (name, value))
+        yield conn
+
+
+def _ledger_readable(conn: psycopg.Connection) -> bool:
+    """Whether there are decisions to count. Those in a ledger that may not be read would be left out in silence."""
+    if not ledger.installed(conn):
+        return False
+    row = conn.execute("SELECT has_schema_privilege('normalform', 'USAGE')").fetchone()
+    if row is None or not row[0]:
+        raise DatabaseRefused(
+            "the ledger stands, and this role may not read it: its decisions would be left out",
+            hint="audit as the role that owns the ledger",
+        )
+    return True
+
+
+def _read(finder: Finder, building: Building, sink: Sink) -> tuple[list[ReferenceRead], list[Tally]]:
+    model = finder.model
+    hidden = _hidden_tables(finder)
+    lookups = [x for x in model.lookups if not _reads(x) & hidden]
+    for lookup in lookups:
+        _read_lookup(finder, building, lookup, sink)
+    building.end_lookups()
+    for lookup in lookups:
+        find_data.find_in_lookup(finder, building, lookup)
+    read, tallies, numbers = [], list[Tally](), dict[str, int]()
+    for reference in model.references:
+        if _left_out(finder, reference, hidden):
+            continue
+        began = time.monotonic()
+        number = building.begin_reference(reference.name)
+        _read_reference(finder, building, reference, sink)
+        ranges_read = building.end_reference()
+        skipped = suggest(building, number, reference)
+        if skipped:
+            what = f"{skipped:,} values were not compared with {reference.lookup.table.name}"
+            finder.unknown(reference.name, "suggestions", f"{what}: those with most rows came first")
+        reading = questions.Reading(building, number)
+        find_data.find_in_reference(finder, reading, reference)
+        numbers[reference.name] = number
+        tallies += reading.tallies(reference.name)
+        rows, nulls, values = reading.totals
+        read.append(
+            ReferenceRead(
+                reference.name, str(reference.table.name), reference.lookup.name, reference.spec.required,
+                rows, nulls, values, ranges_read, time.monotonic() - began,
+            )
+        )  # fmt: skip
+    for lookup in lookups:
+        find_data.find_across(finder, building, lookup, numbers)
+    return read, tallies
+
+
+def _read_lookup(finder: Finder, building: Building, lookup: Lookup, sink: Sink) -> None:
+    conn = finder.conn
+
+    def read(first: int, end: int) -> None:
+        query = render(rows_sql.lookup_entries(lookup, first, end))
+        building.add_lookup_range(lookup.name, ranges.stream(conn, query))
+
+    _progress(finder, lookup.table.oid, f"audit/{lookup.name}", read, building.forget_lookup_range, sink)
+    if lookup.aliases is not None:
+        with ranges.limited(conn, finder.longest):
+            building.add_aliases(lookup.name, ranges.stream(conn, render(rows_sql.alias_entries(lookup))))
+
+
+def _read_reference(finder: Finder, building: Building, reference: Reference, sink: Sink) -> None:
+    conn = finder.conn
+
+    def read(first: int, end: int) -> None:
+        query = render(rows_sql.entries(reference, first, end, stored=finder.stored))
+        with conn.transaction():
+            conn.execute(HASHING)
+            building.add_range(ranges.stream(conn, query))
+
+    _progress(finder, reference.table.oid, f"audit/{reference.name}", read, building.forget_range, sink)
+
+
+def _progress(finder: Finder, relation: int, name: str, read: Read, forget: Callable[[], None], sink: Sink) -> None:
+    sink(Event("progress", name, done=0, total=ranges.blocks(finder.conn, relation), unit="blocks"))
+    for done, total in ranges.each(finder.conn, relation, read, forget, longest=finder.longest):
+        sink(Event("progress", name, done=done, total=total, unit="blocks"))
+
+
+def _hidden_tables(finder: Finder) -> set[QName]:
+    """Tables of which row-level security hides rows from this role: reading them would be refused."""
+    hidden = set()
+    for table in finder.model.catalog:
+        rows = finder.rows(str(table.name), "row security", server_findings.hidden_from_us(table.name))
+        if rows and next(iter(rows[0].values())):
+            hidden.add(table.name)
+            finder.unknown(
+                str(table.name), "all rows", "row-level security hides some from this role; audit as the owner"
+            )
+    return hidden
+
+
+def _reads(lookup: Lookup) -> set[QName]:
+    names = {lookup.table.name}
+    if lookup.path is not None:
+        names.add(lookup.path.table.name)
+    if lookup.scope_copy is not None:
+        names.add(lookup.scope_copy.table.name)
+    return names
+
+
+def _left_out(finder: Finder, reference: Reference, hidden: set[QName]) -> bool:
+    if reference.table.name in hidden or any(name in hidden for name in _reads(reference.lookup)):
+        finder.unknown(reference.name, "all values", "a table that it needs is hidden by row-level security")
+        return True
+    if not reference.text_present:
+        finder.unknown(reference.name, "all values", "its text column is gone: the migration stands contracted")
+        return True
+    return False
