@@ -23,6 +23,12 @@ template("keyed", keyed.build)
 Make = Callable[..., Database]
 
 
+@pytest.fixture(autouse=True)
+def without_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests fill keys by hand: there is no sync to harden."""
+    monkeypatch.setattr(constrain, "harden_steps", lambda model, reference, phase: [])
+
+
 def test_forth_and_back(database: Make) -> None:
     db = database("keyed")
     with keyed.keyed(db) as ctx:

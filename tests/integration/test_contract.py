@@ -48,8 +48,9 @@ UPDATE public.machine_tags SET keyword = 'Tree' WHERE id = 2;
 @pytest.fixture(autouse=True)
 def without_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests fill keys by hand: there is no sync to take down and to bring back."""
-    monkeypatch.setattr(contract, "sync_reference_steps", lambda model, reference: [])
-    monkeypatch.setattr(contract, "sync_lookup_steps", lambda model, lookup: [])
+    monkeypatch.setattr(contract, "sync_away_steps", lambda phase, model, going, recorded: [])
+    monkeypatch.setattr(contract, "drop_reference_sync", lambda model, reference: [])
+    monkeypatch.setattr(constrain, "harden_steps", lambda model, reference, phase: [])
 
 
 def contracted(ctx: Context) -> None:
@@ -170,7 +171,7 @@ def test_rows_that_change_between_the_sweep_and_the_drop(database: Make) -> None
 
         def before_drop(event: Event) -> None:
             # The archive's sweep of the last reference is over, and no lock is held yet.
-            if event.name == "contract/lookup/keyword/sync:after-commit" and not written[0]:
+            if event.name == "contract/keyword_models/archive:after-commit" and not written[0]:
                 written[0] = True
                 db.run(writes, role="owner")
 
@@ -260,10 +261,10 @@ def test_what_the_gate_refuses(database: Make) -> None:
     with keyed.keyed(db) as ctx:
         constrain.do(ctx)
         keyed.refresh(ctx)
-        with pytest.raises(GateClosed, match="gate proof is closed"):
+        with pytest.raises(GateClosed, match="gate sync is closed"):
             contract.gate(ctx)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(contract, "unproven", lambda conn, model: [])
+            patch.setattr(contract, "broken_sync", lambda conn, model: [])
             contract.gate(ctx)
             db.run("CREATE VIEW public.v AS SELECT keyword FROM public.permatags")
             with pytest.raises(GateClosed, match="gate dependents is closed"):

@@ -16,15 +16,17 @@ from ..core.conservation import Conserved, conserve
 from ..core.model import Lookup, Model, Reference
 from ..core.names import QName
 from ..core.plan import Lock, Mode, Step
-from ..db.certificates import unproven
+from ..db.certificates import broken_sync, unproven
 from ..db.conservation import collisions, finding, lookup_uniques, lost_lines, waived
 from ..db.execute import Handlers, do_steps, undo_steps
+from ..db.ledger import step_states
 from ..db.work import Context, run_sql
 from ..errors import GateClosed
 from ..sql import constraint_steps as build
 from ..sql import ddl
 from ..sql.quote import render, table
 from ..sql.successor_steps import successor_steps
+from ..sql.sync import harden_steps
 
 PHASE = "constrain"
 
@@ -35,7 +37,9 @@ def gate(ctx: Context) -> None:
     Raises:
         GateClosed: ``proof``, ``conservation`` or ``collisions``.
     """
-    doubts = unproven(ctx.conn, ctx.model)
+    # Once constrain has begun, it has hardened sync itself: no certificate from before holds to the letter.
+    begun = step_states(ctx.conn, PHASE)
+    doubts = broken_sync(ctx.conn, ctx.model) if begun else unproven(ctx.conn, ctx.model)
     if doubts:
         raise GateClosed("proof", doubts, hint="normalform verify")
     tables = conserve(ctx.model, ctx.baseline)
@@ -68,7 +72,7 @@ def plan(model: Model, baseline: Mapping[QName, Table], *, deferrable: bool = Tr
             steps += successor_steps(PHASE, conserved.name, successor, deferrable=deferrable)
     for conserved in tables:
         for reference in conserved.references:
-            steps += _reference(reference)
+            steps += _reference(model, reference)
     return steps
 
 
@@ -129,7 +133,7 @@ def _lookup(model: Model, lookup: Lookup, before: Table) -> list[Step]:
     return steps
 
 
-def _reference(reference: Reference) -> list[Step]:
+def _reference(model: Model, reference: Reference) -> list[Step]:
     name, key = reference.table.name, reference.key
     scope = [c.name for c in reference.scope]
     prefix = f"{PHASE}/{reference.name}"
@@ -148,6 +152,7 @@ def _reference(reference: Reference) -> list[Step]:
         [*lookup.scope, lookup.key.name],
         reference.spec.on_delete,
     )
+    steps += harden_steps(model, reference, phase=PHASE)
     if reference.spec.required:
         steps += build.not_null(f"{prefix}/not-null", PHASE, name, key, reason="every row has its key")
     return steps

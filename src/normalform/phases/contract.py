@@ -8,7 +8,6 @@ CASCADE (CORRECTNESS 24), drop a text that could not be given back, nor touch a 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import psycopg
 from psycopg import sql
@@ -16,11 +15,11 @@ from psycopg import sql
 from ..core.catalog import Constraint, Table
 from ..core.conservation import Conserved, conserve
 from ..core.index_successor import Successor
-from ..core.model import Lookup, Model, Reference
+from ..core.model import Model, Reference
 from ..core.names import QName
 from ..core.plan import Lock, Mode, Step
 from ..db.blocks import forget, sweep
-from ..db.certificates import unproven
+from ..db.certificates import broken_sync
 from ..db.conservation import (
     collisions,
     dependents,
@@ -32,7 +31,7 @@ from ..db.conservation import (
     waived,
 )
 from ..db.execute import Handlers, do_steps, undo_steps
-from ..db.ledger import step_states
+from ..db.ledger import recorded_steps, step_states
 from ..db.work import Context
 from ..errors import GateClosed
 from ..sql import columns, probes
@@ -43,7 +42,7 @@ from ..sql.constraint_steps import either, negated
 from ..sql.quote import render, table
 from ..sql.residue import forget_residue
 from ..sql.successor_steps import primary_steps, switch_steps
-from ..sql.sync import sync_lookup_steps, sync_reference_steps
+from ..sql.sync_away import Recorded, drop_reference_sync, sync_away_steps
 from ..sql.way_back import columns_back, columns_gone, marks_back, way_back
 
 PHASE, BEFORE = "contract", "constrain"
@@ -54,14 +53,15 @@ def gate(ctx: Context) -> None:
     """Close unless nothing would be lost that cannot be given back, and nothing hangs on the columns.
 
     Raises:
-        GateClosed: ``proof``, ``renames``, ``conservation``, ``dependents``, ``archive`` or ``collisions``.
+        GateClosed: ``sync``, ``renames``, ``conservation``, ``dependents``, ``archive`` or ``collisions``.
     """
     tables = _contracted(ctx.model, ctx.baseline)
-    # Once contract has begun, its own triggers stand beside sync's, and the texts may be gone.
+    # Once contract has begun, sync is being taken down. (Constrain hardens it, so no certificate from before holds
+    # to the letter; and whatever text a key does not give is archived, whatever the reason.)
     if not step_states(ctx.conn, PHASE):
-        doubts = unproven(ctx.conn, ctx.model)
-        if doubts:
-            raise GateClosed("proof", doubts, hint="normalform verify")
+        broken = broken_sync(ctx.conn, ctx.model)
+        if broken:
+            raise GateClosed("sync", broken, hint="normalform rollback --to resolve makes sync anew")
     row = ctx.conn.execute("SELECT count(*) FROM normalform.pending").fetchone()
     if row and row[0]:
         raise GateClosed("renames", [f"{row[0]:,} renames are still to be carried"], hint="normalform verify")
@@ -81,7 +81,10 @@ def gate(ctx: Context) -> None:
 
 
 def plan(
-    model: Model, baseline: Mapping[QName, Table], interim: Mapping[QName, frozenset[str]] | None = None
+    model: Model,
+    baseline: Mapping[QName, Table],
+    interim: Mapping[QName, frozenset[str]] | None = None,
+    recorded: Recorded | None = None,
 ) -> list[Step]:
     """Return the steps of contract.
 
@@ -90,6 +93,7 @@ def plan(
         baseline: the tables before the first change.
         interim: by table, the unique successors that constrain left as plain indexes; all others stand as deferrable
             constraints.
+        recorded: what expand and constrain made of sync, from the ledger; what the model would make where it is absent.
     """
     tables = _contracted(model, baseline)
     steps: list[Step] = []
@@ -99,18 +103,17 @@ def plan(
         for reference in conserved.going():
             steps += _archive(conserved, reference)
     # Undone between the columns' coming back and the refill: from then on nobody writes a row without its text.
-    for conserved in tables:
-        steps += [_sync_back(model, conserved, reference) for reference in conserved.going()]
-    for lookup in model.lookups:
-        steps += _lookup_sync(model, lookup, tables)
+    going = [reference for conserved in tables for reference in conserved.going()]
+    steps += sync_away_steps(PHASE, model, going, recorded or {})
     return steps + [_drop(model, conserved) for conserved in tables]
 
 
 def steps_for(ctx: Context) -> list[Step]:
-    """Read how constrain left the uniques, and return the plan."""
+    """Read how constrain left the uniques and what sync was made of, and return the plan."""
     states = step_states(ctx.conn, BEFORE)
     interim = {t.name: interim_plain(states, BEFORE, t) for t in _contracted(ctx.model, ctx.baseline)}
-    return plan(ctx.model, ctx.baseline, interim)
+    recorded = {s.id: s.do for phase in ("expand", BEFORE) for s in recorded_steps(ctx.conn, phase)}
+    return plan(ctx.model, ctx.baseline, interim, recorded)
 
 
 def do(ctx: Context) -> None:
@@ -238,59 +241,12 @@ def _archive(conserved: Conserved, reference: Reference) -> list[Step]:
     return steps
 
 
-def _sync_back(model: Model, conserved: Conserved, reference: Reference) -> Step:
-    made = sync_reference_steps(model, reference)
-    return Step(
-        id=f"{PHASE}/{reference.name}/sync",
-        phase=PHASE,
-        object=f"the way back to sync of {reference.name}",
-        do=(),
-        done="SELECT true",
-        undo=tuple(statement for step in made for statement in step.do),
-        gone=made[-1].done if made else "SELECT true",
-        undo_lock=Lock.SHARE_ROW_EXCLUSIVE,
-        table=render(table(conserved.name)),
-        reason="rows written from then on have their text",
-        claims=False,
-    )
-
-
-def _lookup_sync(model: Model, lookup: Lookup, tables: list[Conserved]) -> list[Step]:
-    """The lookup's sync stops carrying renames to texts that will be gone, and goes on with everything else."""
-    going = {r.name for t in tables for r in t.going() if r.lookup.name == lookup.name}
-    if not going:
-        return []
-    staying = replace(model, references=tuple(r for r in model.references if r.name not in going))
-    full, less = sync_lookup_steps(model, lookup), sync_lookup_steps(staying, lookup)
-    step_id = f"{PHASE}/lookup/{lookup.name}/sync"
-    # What it does shows in function bodies alone, so the ledger's mark, made in the same transaction, is the probe.
-    marked = SQL("SELECT EXISTS (SELECT FROM normalform.step WHERE id = {} AND state = 'done')").format(
-        sql.Literal(step_id)
-    )
-    return [
-        Step(
-            id=step_id,
-            phase=PHASE,
-            object=f"sync of {lookup.name} without {', '.join(sorted(going))}",
-            do=(*_undone(full), *_done(less)),
-            done=render(marked),
-            undo=(*_undone(less), *_done(full)),
-            gone="SELECT false",
-            lock=Lock.ACCESS_EXCLUSIVE,
-            undo_lock=Lock.ACCESS_EXCLUSIVE,
-            table=render(table(lookup.table.name)),
-            reason="a rename must not look for a text that is gone",
-            claims=False,
-        )
-    ]
-
-
 def _drop(model: Model, conserved: Conserved) -> Step:
     """One short transaction: triggers first, since they read the columns; then the columns and all that is on them."""
     statements: list[str] = []
     for reference in conserved.going():
         statements += drop_triggers(conserved, reference)
-        statements += _undone(sync_reference_steps(model, reference))
+        statements += drop_reference_sync(model, reference)
     statements += [columns.drop_column(conserved.name, c) for c in conserved.dropped]
     # As they are now, widened columns included; expand's own undo narrows them again.
     back = [statement for c in conserved.legacy.columns for statement in columns.add_column(conserved.name, c)]
@@ -308,14 +264,6 @@ def _drop(model: Model, conserved: Conserved) -> Step:
         reason="the keys say it all, and the archive the rest",
         claims=False,
     )
-
-
-def _done(steps: list[Step]) -> list[str]:
-    return [statement for step in steps for statement in step.do]
-
-
-def _undone(steps: list[Step]) -> list[str]:
-    return [statement for step in reversed(steps) for statement in step.undo]
 
 
 def _conserved(ctx: Context, name: str) -> tuple[Conserved, Reference]:
