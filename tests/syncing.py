@@ -68,6 +68,16 @@ def expanded(
     return build
 
 
+def with_lines(*, lookup: str = "", **references: str) -> str:
+    """Return the small PhotoCat's spec with further lines: of references by name, and of lookup ``keyword``."""
+    text = mini.SPEC_TEXT.replace("[lookup.keyword]\n", f"[lookup.keyword]\n{lookup}\n")
+    for name, lines in references.items():
+        head = f"[reference.{name}]\n"
+        assert head in text
+        text = text.replace(head, f"{head}{lines}\n")
+    return text
+
+
 def add_column(conn: psycopg.Connection, name: object, column: str, type_text: str) -> None:
     """Add a column as expand does."""
     conn.execute(SQL("ALTER TABLE {} ADD COLUMN {} {}").format(table(name), sql.Identifier(column), raw(type_text)))  # type: ignore[arg-type]
