@@ -11,7 +11,7 @@ from ..core.catalog import Column
 from ..core.conservation import Conserved
 from ..core.model import Reference
 from .batch import Ground, Heap, Rows, Span, Work, done, locked
-from .quote import column, conjunction, ledger, table
+from .quote import column, ledger, table
 from .residue import entry, given, identity, own
 
 SQL = sql.SQL
@@ -71,7 +71,11 @@ def archive_work(conserved: Conserved, reference: Reference) -> Work:
 
 
 def refill_work(conserved: Conserved, reference: Reference) -> Work:
-    """Return the work that gives rows their text and qualifier back: their own from the archive, else the key's."""
+    """Return the work that gives rows their text and qualifier back: their own from the archive, else the key's.
+
+    Sync, which is at work again, fills a row that somebody touches on the way past, and it knows no archive. So a row
+    with exactly what its key gives takes its own too. (Old code cannot have written that: it starts after rollback.)
+    """
     qualifier = conserved.qualifier(reference)
     pending = _unfilled(conserved, reference)
     assignments = [_assignment(reference.text, "x")]
@@ -86,12 +90,16 @@ def refill_work(conserved: Conserved, reference: Reference) -> Work:
             "{identity} AS i FROM ONLY {table} t WHERE {within} AND {pending}), "
             "nf_keys AS MATERIALIZED (SELECT d.key, f.x, f.q FROM (SELECT DISTINCT key FROM nf_rows "
             "WHERE key IS NOT NULL) d CROSS JOIN LATERAL ({given}) f), "
-            "nf_new AS MATERIALIZED (SELECT r.*, CASE WHEN e.own_value THEN e.value ELSE f.x END AS x, "
-            "CASE WHEN e.own_qualifier THEN e.qualifier ELSE f.q END AS q "
+            "nf_new AS MATERIALIZED (SELECT r.*, "
+            "CASE WHEN e.own_value AND (r.now_x IS NULL OR r.now_x = f.x) THEN e.value "
+            "WHEN r.now_x IS NULL THEN f.x ELSE r.now_x END AS x, "
+            "CASE WHEN e.own_qualifier AND (r.now_x IS NULL OR r.now_q IS NOT DISTINCT FROM f.q) THEN e.qualifier "
+            "WHEN r.now_x IS NULL THEN f.q ELSE r.now_q END AS q "
             "FROM nf_rows r LEFT JOIN nf_keys f ON f.key = r.key LEFT JOIN LATERAL ({entry}) e ON true), "
             "nf_todo AS MATERIALIZED (SELECT n.* FROM nf_new n WHERE {differs}), {locked}, "
             "nf_changed AS (UPDATE ONLY {table} t SET {assignments} FROM nf_locked g WHERE t.ctid = g.tid AND {within} "
-            "AND {pending} AND {key} IS NOT DISTINCT FROM g.key RETURNING 1), {done}"
+            "AND {key} IS NOT DISTINCT FROM g.key AND {text}::text IS NOT DISTINCT FROM g.now_x "
+            "AND {now_q} IS NOT DISTINCT FROM g.now_q RETURNING 1), {done}"
         ).format(
             key=column("t", reference.key),
             text=column("t", reference.text.name),
@@ -119,14 +127,19 @@ def refill_work(conserved: Conserved, reference: Reference) -> Work:
 
 
 def _unfilled(conserved: Conserved, reference: Reference) -> sql.Composable:
-    """Rows without text that have a key, or that had a text without one."""
-    parts = [SQL("{} IS NOT NULL").format(column("t", reference.key))]
-    if conserved.identity:
-        kept = entry(reference, identity(conserved, "t"), column("t", reference.key))
-        parts.append(SQL("EXISTS ({})").format(kept))
-    return conjunction(
-        [SQL("{} IS NULL").format(column("t", reference.text.name)), SQL("({})").format(SQL(" OR ").join(parts))]
-    )
+    """Rows without text that have a key, and rows that the archive has something for which they do not have."""
+    text, key = column("t", reference.text.name), column("t", reference.key)
+    missing = SQL("({} IS NULL AND {} IS NOT NULL)").format(text, key)
+    if not conserved.identity:
+        return missing
+    qualifier = conserved.qualifier(reference)
+    other = SQL("e.own_value AND {}::text IS DISTINCT FROM e.value").format(text)
+    if qualifier is not None:
+        other = SQL("({}) OR (e.own_qualifier AND {}::text IS DISTINCT FROM e.qualifier)").format(
+            other, column("t", qualifier.name)
+        )
+    kept = SQL("EXISTS (SELECT FROM ({}) e WHERE {})").format(entry(reference, identity(conserved, "t"), key), other)
+    return SQL("({} OR {})").format(missing, kept)
 
 
 def _assignment(target: Column, value: str) -> sql.Composable:
