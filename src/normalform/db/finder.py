@@ -42,9 +42,13 @@ class Finder:
         stored: whether the ledger is there, so that decisions count.
         hide: whether values of rows are hidden.
         longest: seconds that one statement may take.
+        first_blocks: blocks of a table's first range.
     """
 
-    def __init__(self, conn: psycopg.Connection, model: Model, *, stored: bool, hide: bool, longest: float) -> None:
+    def __init__(
+        self, conn: psycopg.Connection, model: Model, *, stored: bool, hide: bool, longest: float, first_blocks: int
+    ) -> None:
+        self.first_blocks = first_blocks
         self.conn, self.model, self.stored, self.hide, self.longest = conn, model, stored, hide, longest
         self.findings: list[Finding] = []
         self.unchecked: list[Unchecked] = []

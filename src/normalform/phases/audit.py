@@ -55,6 +55,7 @@ def audit(
     sink: Sink = silent,
     mask: bool = False,
     longest: float = ranges.LONGEST,
+    first_blocks: int = ranges.FIRST_BLOCKS,
 ) -> AuditReport:
     """Read everything that a spec names and report what stands in the way. Changes nothing.
 
@@ -65,6 +66,7 @@ def audit(
         sink: gets progress events, ``audit/<lookup or reference>`` in blocks.
         mask: hide values of rows in the report (the mapping file holds them all the same).
         longest: seconds that one statement may take.
+        first_blocks: blocks of a table's first range; the next ones have as many as take some seconds.
 
     Raises:
         SpecError: the spec does not fit the database.
@@ -78,7 +80,7 @@ def audit(
     with _session(connector, "audit") as conn:
         stored = _ledger_readable(conn)
         model = bind(spec, inspect(conn, tables_of(spec)), ledger.baseline(conn) if stored else {})
-        finder = Finder(conn, model, stored=stored, hide=mask, longest=longest)
+        finder = Finder(conn, model, stored=stored, hide=mask, longest=longest, first_blocks=first_blocks)
         sink(Event("phase", "audit", "server and catalogs"))
         find_server.find(finder)
         about = {
@@ -244,7 +246,9 @@ def _read_reference(finder: Finder, building: Building, reference: Reference, si
 
 def _progress(finder: Finder, relation: int, name: str, read: Read, forget: Callable[[], None], sink: Sink) -> None:
     sink(Event("progress", name, done=0, total=ranges.blocks(finder.conn, relation), unit="blocks"))
-    for done, total in ranges.each(finder.conn, relation, read, forget, longest=finder.longest):
+    for done, total in ranges.each(
+        finder.conn, relation, read, forget, longest=finder.longest, first_blocks=finder.first_blocks
+    ):
         sink(Event("progress", name, done=done, total=total, unit="blocks"))
 
 

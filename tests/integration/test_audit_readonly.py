@@ -1,0 +1,111 @@
+"""The audit writes nothing: SELECT rights do, a read-only session does, a standby does; a pooling proxy is told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+import compare
+from audit_cases import CASES, SCHEMA, SPEC
+from fix_proxy import TransactionPool
+from fix_servers import Cluster, Database, template
+from normalform.core.events import Event
+from normalform.core.findings import gate
+from normalform.core.spec_file import parse
+from normalform.db.connect import Connector
+from normalform.phases.audit import audit, iter_rows
+
+CLEAN = template("audit_clean", SCHEMA)
+READER = "nf_reader"
+DEFECTS = (
+    "orphans", "rows that fold to a keyword", "two names of one person on one picture", "rows without scope",
+    "categories that disagree, or do not exist", "a name in several categories, not told apart",
+)  # fmt: skip
+
+
+@pytest.fixture
+def db(database: Callable[..., Database]) -> Iterator[Database]:
+    """A database with defects, which a role with SELECT alone may read, in sessions that are read-only by default."""
+    made = database(CLEAN)
+    for name in DEFECTS:
+        made.run(CASES[name].script)
+    reader = sql.Identifier(READER)
+    made.cluster.admin(
+        sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(reader),
+        sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(reader),
+    )
+    made.run(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {READER}")
+    yield made
+    made.run(f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {READER}")
+    made.cluster.admin(sql.SQL("DROP ROLE {}").format(reader))
+
+
+def test_select_rights_and_a_read_only_role_are_enough(db: Database, tmp_path: Path) -> None:
+    schema, rows = compare.dump_schema(db), compare.checksums(db)
+    writes = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables"
+    before = db.value(writes)
+    connector = Connector(db.url_of(READER))
+    report = audit(connector, parse(SPEC), mapping_path=tmp_path / "m.sqlite")
+    for finding in report.findings:
+        list(iter_rows(connector, finding))
+    assert db.value(writes) == before
+    assert (compare.dump_schema(db), compare.checksums(db)) == (schema, rows)
+    assert {f.code for f in report.findings} > {"NF201", "NF202", "NF203", "NF205", "NF206", "NF207", "NF208", "NF401"}
+    assert report.unchecked == ()
+    lacking = report.find("NF401")
+    assert lacking is not None
+    assert lacking not in gate(report)  # who looks need not be who migrates
+    assert len(db.rows(lacking.sql, READER)) == lacking.count == 7  # five tables, the database, the schema
+
+
+def test_no_transaction_stays_open_and_no_lock_is_left(db: Database) -> None:
+    """Between two tables the audit's sessions hold nothing: no snapshot, no lock, no advisory lock."""
+    seen: list[tuple[object, ...]] = []
+    query = (
+        "SELECT a.state, a.backend_xmin IS NULL, a.xact_start IS NULL, "
+        "(SELECT count(*) FROM pg_locks l WHERE l.pid = a.pid AND l.locktype <> 'virtualxid') "
+        "FROM pg_stat_activity a WHERE a.application_name LIKE 'normalform/%'"
+    )
+
+    def sink(event: Event) -> None:
+        if event.kind == "progress":
+            seen.extend(db.rows(query))
+
+    audit(Connector(db.url), parse(SPEC), mapping_path=None, sink=sink)
+    assert len(seen) >= 10
+    assert set(seen) == {("idle", True, True, 0)}
+
+
+def test_a_standby_will_do(fresh_pg: Callable[..., Cluster], tmp_path: Path) -> None:
+    cluster = fresh_pg()
+    db = cluster.create(CLEAN)
+    db.run(CASES["orphans"].script)
+    here = audit(Connector(db.url), parse(SPEC), mapping_path=None)
+    data = Path(db.value("SHOW data_directory"))
+    cluster.server.stop()
+    (data / "standby.signal").touch()
+    cluster.server.start()
+    with db.connect() as conn, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        conn.execute("CREATE TEMP TABLE t ()")
+    there = audit(Connector(db.url), parse(SPEC), mapping_path=tmp_path / "m.sqlite")
+    assert there.standby and not here.standby
+    assert there.tallies == here.tallies
+    standby = there.find("NF403")
+    assert standby is not None and len(db.rows(standby.sql)) == standby.count == 1
+    assert {f.code for f in there.findings} - {f.code for f in here.findings} == {"NF403"}
+    orphan = there.find("NF201", "tags")
+    assert orphan is not None
+    assert len(list(iter_rows(Connector(db.url), orphan))) == orphan.count == 3
+
+
+def test_through_a_pooling_proxy_nothing_is_read(db: Database) -> None:
+    with TransactionPool(db, 2) as proxy:
+        report = audit(Connector(proxy.url()), parse(SPEC), mapping_path=None)
+    assert [(f.code, f.severity.value) for f in report.findings] == [("NF402", "error")]
+    assert gate(report) and report.unchecked and report.read == ()
+    [finding] = report.findings
+    assert len(db.rows(finding.sql)) == finding.count == 1
