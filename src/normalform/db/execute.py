@@ -199,7 +199,7 @@ def lock_holders(conn: psycopg.Connection, table: str) -> str:
         table: the table's name as a step displays it.
     """
     rows = conn.execute(
-        "SELECT a.pid, coalesce(nullif(a.application_name, ''), '?'), coalesce(a.state, 'unknown'), "
+        "SELECT a.pid, coalesce(nullif(a.application_name, ''), '?'), coalesce(a.state, 'state unknown'), "
         "extract(epoch FROM clock_timestamp() - a.xact_start)::int "
         "FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
         "WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid() "
