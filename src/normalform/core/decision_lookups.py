@@ -106,9 +106,11 @@ class LookupLines:
             if before is not None and before[0] != winner.key:
                 self.desk.bad(line, f"{lookup.name} {loser.key} is merged into {before[0]} by line {before[1]}")
                 return
-        for loser in losers:
-            self.desk.removals.merged[lookup.name, loser.key] = (winner.key, line.number)
-        target = {"given": line.target, "winner": winner.key, "losers": [r.key for r in losers]}
+        # An export has a line for each reference that meets the pair; the first of them deletes the loser.
+        fresh = [r.key for r in losers if (lookup.name, r.key) not in self.desk.removals.merged]
+        for key in fresh:
+            self.desk.removals.merged[lookup.name, key] = (winner.key, line.number)
+        target = {"given": line.target, "winner": winner.key, "losers": fresh}
         self.desk.result.decisions.append(Decision(line, target))
 
     def removal_conflicts(self) -> None:
