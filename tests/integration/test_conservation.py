@@ -28,14 +28,16 @@ PHASES = (expand, backfill, verify, constrain, contract)
 
 
 @contextmanager
-def run(db: Database, *, before: str = "", options: dict[str, Any] | None = None) -> Iterator[Context]:
+def run(
+    db: Database, *, before: str = "", options: dict[str, Any] | None = None, text: str = mini.SPEC_TEXT
+) -> Iterator[Context]:
     """A run's context before the first phase."""
     if before:
         db.run(before)
     with Connector(db.url).open() as conn:
         ledger.install(conn)
-        spec = mini.spec()
-        number = ledger.start_run(conn, "test", mini.SPEC_TEXT)
+        spec = mini.spec(text)
+        number = ledger.start_run(conn, "test", text)
         ctx = Context(
             connector=Connector(db.url, number), conn=conn, run=number, model=read_model(conn, spec),
             options=options or {},
@@ -90,6 +92,69 @@ def test_there_and_back(database: Make, uniques: str) -> None:
             if number != 1:  # backfill's undo was told that expand's will drop the column
                 assert dump_schema(db, ledger=False, column_order=False) == dumps[number], PHASES[number].__name__
         assert keyed.rows(db) == rows
+
+
+#: No tenants, keys that are uuid and text, qualifiers of a column, two references on one table with quoted names.
+OTHER = """
+CREATE TABLE public.species (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text NOT NULL, kind text,
+    UNIQUE NULLS NOT DISTINCT (name, kind));
+CREATE TABLE public."Places" (code text PRIMARY KEY, "Full Name" varchar(30) NOT NULL UNIQUE);
+INSERT INTO public.species (name, kind) VALUES ('bat', 'mammal'), ('bat', 'tool'), ('owl', NULL);
+INSERT INTO public."Places" VALUES ('b', 'Basel'), ('z', 'Zürich');
+CREATE TABLE public."Sight ings" (a int, b text, "What" text NOT NULL, "Kind" text, place varchar(20), n int,
+    PRIMARY KEY (a, b));
+CREATE UNIQUE INDEX "uq;both" ON public."Sight ings" ("What", "Kind", place, n) NULLS NOT DISTINCT;
+CREATE INDEX "ix;both" ON public."Sight ings" (place DESC, "What" text_pattern_ops) INCLUDE ("Kind")
+    WHERE place IS NOT NULL;
+CREATE INDEX ix_kind ON public."Sight ings" ("Kind");
+INSERT INTO public."Sight ings" VALUES (1, 'x', 'bat', 'mammal', 'Basel', 1), (1, 'y', 'bat', 'tool', 'Zürich', 2),
+    (2, 'x', 'owl', NULL, NULL, 3), (2, 'y', 'owl', 'bird', 'Basel', 4);
+"""
+OTHER_SPEC = """
+version = 1
+[lookup.species]
+table = "public.species"
+key = "id"
+text = "name"
+qualifier = "kind"
+[lookup.place]
+table = 'public."Places"'
+key = "code"
+text = "Full Name"
+[reference.seen]
+table = 'public."Sight ings"'
+lookup = "species"
+text = "What"
+qualifier = "Kind"
+add = "species_id"
+[reference.place]
+table = 'public."Sight ings"'
+lookup = "place"
+text = "place"
+qualifier = false
+add = "place code"
+required = false
+on_delete = "set_null"
+"""
+
+
+def test_other_shapes(db: Database) -> None:
+    db.run(OTHER)
+    rows = 'SELECT a, b, "What", "Kind", place, n FROM public."Sight ings" ORDER BY 1, 2'
+    with run(db, text=OTHER_SPEC) as ctx:
+        before, schema = db.rows(rows), dump_schema(db, ledger=False, column_order=False)
+        for phase in PHASES:
+            forward(ctx, phase)
+        gone = dump_schema(db, ledger=False)
+        assert '(species_id, "place code", n)' in gone
+        assert '("place code" DESC, species_id) WHERE ("place code" IS NOT NULL)' in gone
+        assert db.rows("SELECT reference, own_value, qualifier FROM normalform.residue") == [("seen", False, "bird")]
+        back(ctx, contract)
+        assert db.rows(rows) == before
+        for phase in reversed(PHASES[:-1]):
+            back(ctx, phase)
+        assert db.rows(rows) == before
+        assert dump_schema(db, ledger=False, column_order=False) == schema
 
 
 class Writers:

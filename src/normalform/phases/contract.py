@@ -32,14 +32,14 @@ from ..db.conservation import (
 )
 from ..db.execute import Handlers, do_steps, undo_steps
 from ..db.ledger import recorded_steps, step_states
-from ..db.work import Context
+from ..db.work import Context, run_sql
 from ..errors import GateClosed
 from ..sql import columns, probes
 from ..sql.archive import archive_work, refill_work
 from ..sql.archive_trigger import create_triggers, drop_triggers, trigger_names
 from ..sql.batch import Work
 from ..sql.constraint_steps import either, negated
-from ..sql.quote import render, table
+from ..sql.quote import LEDGER, render, table
 from ..sql.residue import forget_residue
 from ..sql.successor_steps import primary_steps, switch_steps
 from ..sql.sync_away import Recorded, drop_reference_sync, sync_away_steps
@@ -129,17 +129,25 @@ def do(ctx: Context) -> None:
         raise finding(ctx, error) from error
 
 
+def undo_gate(ctx: Context) -> None:
+    """Close the way back while the legacy schema could not hold what new code has written; nothing has changed yet.
+
+    Raises:
+        GateClosed: a legacy unique would refuse rows that new code has written (CORRECTNESS 32).
+    """
+    found = legacy_collisions(ctx.conn, _contracted(ctx.model, ctx.baseline), mask=bool(ctx.options.get("mask")))
+    if found:
+        raise GateClosed("legacy-collisions", found, hint="decide which of the rows stays, then roll back again")
+
+
 def undo(ctx: Context, *, clear_rows: bool) -> None:
     """Give the texts back, and everything that stood on them.
 
     Raises:
-        GateClosed: a legacy unique would refuse rows that new code has written (CORRECTNESS 32), or rows are held.
+        GateClosed: rows are held.
         ProofFailed: what the legacy schema demands does not hold any more; the rows are named.
     """
     del clear_rows
-    found = legacy_collisions(ctx.conn, _contracted(ctx.model, ctx.baseline), mask=bool(ctx.options.get("mask")))
-    if found:
-        raise GateClosed("legacy-collisions", found, hint="decide which of the rows stays, then roll back again")
     try:
         undo_steps(ctx, PHASE, HANDLERS)
     except psycopg.errors.IntegrityError as error:
@@ -280,6 +288,8 @@ def _do_archive(ctx: Context, name: str) -> None:
         return  # dropped by the run before us, when everything was in the archive
     if conserved.identity:
         _sweep(ctx, archive_work(conserved, reference), "archived")
+        # The way back probes it row by row.
+        run_sql(ctx, ctx.conn, f"archive:{name}:analyze", f"ANALYZE {LEDGER}.residue")
         return
     lines = unkept(ctx.conn, conserved)
     if lines:

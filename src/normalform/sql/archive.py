@@ -12,7 +12,7 @@ from ..core.conservation import Conserved
 from ..core.model import Reference
 from .batch import Ground, Heap, Rows, Span, Work, done, locked
 from .quote import column, ledger, table
-from .residue import entry, given, identity, own
+from .residue import entry, identity, keys_given, own
 
 SQL = sql.SQL
 
@@ -26,8 +26,7 @@ def archive_work(conserved: Conserved, reference: Reference) -> Work:
         return SQL(
             "nf_rows AS MATERIALIZED (SELECT t.ctid AS tid, {key} AS key, {text}::text AS x, {q} AS q, {identity} AS i "
             "FROM ONLY {table} t WHERE {within}), "
-            "nf_keys AS MATERIALIZED (SELECT d.key, f.x, f.q FROM (SELECT DISTINCT key FROM nf_rows "
-            "WHERE key IS NOT NULL) d CROSS JOIN LATERAL ({given}) f), "
+            "{keys}, "
             "nf_own AS MATERIALIZED (SELECT r.*, {own_value} AS own_value, {own_qualifier} AS own_qualifier "
             "FROM nf_rows r LEFT JOIN nf_keys f ON f.key = r.key), "
             # What the archive has right already is not written again.
@@ -52,7 +51,7 @@ def archive_work(conserved: Conserved, reference: Reference) -> Work:
             identity=identity(conserved, "t"),
             table=table(ground.name),
             within=ground.within("t", span),
-            given=given(reference.lookup, SQL("d.key")),
+            keys=keys_given(reference.lookup, "nf_rows"),
             own_value=own_value,
             own_qualifier=own_qualifier,
             residue=ledger("residue"),
@@ -88,8 +87,7 @@ def refill_work(conserved: Conserved, reference: Reference) -> Work:
         return SQL(
             "nf_rows AS MATERIALIZED (SELECT t.ctid AS tid, {key} AS key, {text}::text AS now_x, {now_q} AS now_q, "
             "{identity} AS i FROM ONLY {table} t WHERE {within} AND {pending}), "
-            "nf_keys AS MATERIALIZED (SELECT d.key, f.x, f.q FROM (SELECT DISTINCT key FROM nf_rows "
-            "WHERE key IS NOT NULL) d CROSS JOIN LATERAL ({given}) f), "
+            "{keys}, "
             "nf_new AS MATERIALIZED (SELECT r.*, "
             "CASE WHEN e.own_value AND (r.now_x IS NULL OR r.now_x = f.x) THEN e.value "
             "WHEN r.now_x IS NULL THEN f.x ELSE r.now_x END AS x, "
@@ -108,7 +106,7 @@ def refill_work(conserved: Conserved, reference: Reference) -> Work:
             table=table(ground.name),
             within=ground.within("t", span),
             pending=pending,
-            given=given(reference.lookup, SQL("d.key")),
+            keys=keys_given(reference.lookup, "nf_rows"),
             entry=entry(reference, SQL("r.i"), SQL("r.key")),
             differs=SQL("({})").format(SQL(" OR ").join(differs)),
             locked=locked(ground, span, "nf_todo", rows),

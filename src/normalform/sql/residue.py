@@ -39,6 +39,35 @@ def given(lookup: Lookup, key: sql.Composable) -> sql.Composable:
     )
 
 
+def keys_given(lookup: Lookup, rows: str) -> sql.Composable:
+    """Return CTEs, the last of them ``nf_keys`` (key, x, q): what each key in CTE ``rows`` gives.
+
+    A path is walked once for each place that it starts from: many keys share a category.
+    """
+    start: sql.Composable = SQL("NULL::integer")
+    walk: sql.Composable = SQL("NULL::text")
+    q: sql.Composable = SQL("p.q")
+    if lookup.path is not None:
+        start, walk = column("l", lookup.path.join), path_of(lookup.path, SQL("w.cid"))
+    elif lookup.qualifier_column is not None:
+        start, q = SQL("{}::text").format(column("l", lookup.qualifier_column)), SQL("f.cid")
+    return SQL(
+        "nf_found AS MATERIALIZED (SELECT d.key, f.x, f.cid "
+        "FROM (SELECT DISTINCT key FROM {rows} WHERE key IS NOT NULL) d "
+        "CROSS JOIN LATERAL (SELECT {x}::text AS x, {start} AS cid FROM {table} l WHERE {id} = d.key OFFSET 0) f), "
+        "nf_walks AS MATERIALIZED (SELECT w.cid, {walk} AS q FROM (SELECT DISTINCT cid FROM nf_found) w), "
+        "nf_keys AS MATERIALIZED (SELECT f.key, f.x, {q} AS q FROM nf_found f LEFT JOIN nf_walks p ON p.cid = f.cid)"
+    ).format(
+        rows=sql.Identifier(rows),
+        x=column("l", lookup.text.name),
+        start=start,
+        table=table(lookup.table.name),
+        id=column("l", lookup.key.name),
+        walk=walk,
+        q=q,
+    )
+
+
 def own(key: str, x: str, q: str, given_as: str, has_qualifier: bool) -> tuple[sql.Composable, sql.Composable]:
     """Return :func:`own_of` for plain column references."""
     return own_of(raw(key), raw(x), raw(q), given_as, has_qualifier)
