@@ -129,8 +129,10 @@ class Runner:
         module = PHASES[transition.phase]
         undo = transition.direction == "undo"
         ctx.check_stop()
-        if not undo:
-            module.gate(ctx)
+        # Either way before the record: a closed gate leaves the phase as it was, neither half done nor half undone.
+        gate = getattr(module, "undo_gate", None) if undo else module.gate
+        if gate is not None:
+            gate(ctx)
         ctx.sink(Event("phase", transition.phase, "undo" if undo else "do"))
         began = time.monotonic()
         _check_legal(ledger.state(ctx.conn), transition)

@@ -248,7 +248,7 @@ def test_rollback_asks_for_collisions_with_legacy_uniques_first(database: Make) 
         # A picture can carry both bridges now.
         db.run("INSERT INTO public.machine_tags (image_id, tenant_id, keyword_id) VALUES (1, 't', 2)", role="app")
         with pytest.raises(GateClosed, match="legacy-collisions") as caught:
-            contract.undo(ctx, clear_rows=True)
+            contract.undo_gate(ctx)
         assert "(tenant_id, image_id, keyword, tag_type) stand in 2 rows" in str(caught.value)
         assert dump_schema(db, ledger=False) == gone, "nothing was touched"
         db.run("DELETE FROM public.machine_tags WHERE image_id = 1 AND keyword_id = 2", role="app")
