@@ -37,12 +37,13 @@ def look(db: Database, *, exact: bool = True) -> Look:
 
 
 def assert_same(found: Look, wanted: Look) -> None:
-    """Compares table by table and line by line, so that a failure says what differs."""
-    assert {t: c for t, c in found[0].items() if wanted[0].get(t) != c} == {}
-    assert found[0].keys() == wanted[0].keys()
+    """Compares table by table and line by line; a failure says what differs."""
+    tables = {t: (found[0].get(t), wanted[0].get(t)) for t in {**found[0], **wanted[0]}}
+    different = {t: pair for t, pair in tables.items() if pair[0] != pair[1]}
+    assert not different, f"tables (found, wanted): {different}"
     lines, others = found[1].splitlines(), wanted[1].splitlines()
-    assert ([x for x in lines if x not in others], [x for x in others if x not in lines]) == ([], [])
-    assert found[1] == wanted[1]
+    new, gone = [x for x in lines if x not in others], [x for x in others if x not in lines]
+    assert found[1] == wanted[1], f"schema: new {new}, gone {gone}"
 
 
 def script(*parts: str) -> Callable[[str], None]:
