@@ -46,6 +46,9 @@ def expanded(
             ledger.install(conn)
             model = read_model(conn, mini.spec(text))
             ledger.save_baseline(conn, model.catalog)
+            conn.execute(
+                "INSERT INTO normalform.phase (name, position, state) VALUES ('resolve', 0, 'done'), ('expand', 1, 'done')"
+            )
             for lookup in model.lookups:
                 if lookup.scope_copy is not None:
                     add_column(conn, lookup.table.name, lookup.scope[0], lookup.scope_types[0])
@@ -94,3 +97,27 @@ def model_of(conn: psycopg.Connection, text: str = mini.SPEC_TEXT) -> Model:
     """Read the model in a session pinned as ours are."""
     pin(conn)
     return read_model(conn, mini.spec(text))
+
+
+#: Rows of machine_tags whose key says something else than they hold; empty while sync does its work.
+DISAGREEING = """
+SELECT t.id, t.keyword, t.category, t.keyword_id, k.keyword FROM public.machine_tags t
+LEFT JOIN public.keywords k ON k.id = t.keyword_id AND k.tenant_id = t.tenant_id
+WHERE t.keyword_id IS NOT NULL AND t.keyword IS DISTINCT FROM k.keyword
+"""
+
+
+def tag(text: str | None = None, category: str | None = None, *, key: int | None = None, image: int = 39) -> str:
+    """Return an INSERT into machine_tags in tenant t that returns (text, qualifier, key)."""
+    named = {"keyword": text, "category": category, "keyword_id": key}
+    given = {c: repr(v) for c, v in named.items() if v is not None}
+    columns, values = ", ".join(["image_id", "tenant_id", *given]), ", ".join([str(image), "'t'", *given.values()])
+    return f"INSERT INTO public.machine_tags ({columns}) VALUES ({values}) RETURNING keyword, category, keyword_id"
+
+
+def tags(image: int = 39) -> str:
+    """Return the query of one picture's tags in tenant t: (text, qualifier, key)."""
+    return (
+        "SELECT keyword, category, keyword_id FROM public.machine_tags "
+        f"WHERE tenant_id = 't' AND image_id = {image} ORDER BY id"
+    )
