@@ -172,3 +172,12 @@ def test_the_tables_own_name_is_left_alone() -> None:
     )  # fmt: skip
     [successor] = succession(table, (models,)).successors
     assert successor.name == "keyword_models_tenant_keyword_id_idx"
+
+
+def test_a_qualifier_that_two_references_share_goes_where_either_text_stands() -> None:
+    person = Carried("faces", "person", "category", "person_id", ("tenant_id",), QName("public", "people"), "name")
+    refs = (TAGS, person)
+    assert columns(only(decide(index("ix", "category", "person"), refs=refs), "ix")) == ["person_id"]
+    assert columns(only(decide(index("ix", "category", "id"), refs=refs), "ix")) == ["keyword_id", "id"]
+    both = only(decide(index("ix", "person", "category", "keyword"), refs=refs), "ix")
+    assert columns(both) == ["person_id", "keyword_id"]
