@@ -32,6 +32,8 @@ def merge(rows: Rows, name: str, lookup: Lookup, references: Sequence[Reference]
     scope, winner = standing(rows, lookup, winner_key)
     for number, key in enumerate(recorded.target["losers"]):
         step = f"{name}:{number}"
+        if _merged_already(rows, lookup, key, winner_key):
+            continue  # the same merge stands on a line about another reference: it served all of them
         loser_scope, loser = standing(rows, lookup, key)
         if loser_scope != scope or scope != recorded.scope:
             raise Blocked(f"{lookup.table.name} {key} and {winner_key} are no longer in one scope")
@@ -48,6 +50,20 @@ def merge(rows: Rows, name: str, lookup: Lookup, references: Sequence[Reference]
             value=sql.Literal(key),
         )
         rows.delete(f"{step}:loser", lookup.table.name, [recorded.id], victims)
+
+
+def _merged_already(rows: Rows, lookup: Lookup, loser: str, winner: str) -> bool:
+    """Whether an applied decision has merged that row into that winner, and the row is gone."""
+    gone = SQL("NOT EXISTS (SELECT FROM {} t WHERE {}::text = {})").format(
+        table(lookup.table.name), column("t", lookup.key.name), sql.Literal(loser)
+    )
+    row = rows.ctx.conn.execute(
+        SQL(
+            "SELECT {} AND EXISTS (SELECT FROM normalform.decision d WHERE d.decision = 'merge' "
+            "AND d.state = 'applied' AND d.target::jsonb ->> 'winner' = {} AND d.target::jsonb -> 'losers' ? {})"
+        ).format(gone, sql.Literal(winner), sql.Literal(loser))
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def _merged_values(

@@ -209,39 +209,38 @@ def resolve_all(reference: Reference, values: sql.Composable, *, stored: bool) -
         stored: whether the ledger exists, so that the operator's decisions are asked first.
 
     Returns:
-        A query of every column of ``values`` plus ``how``, ``id`` (the key, NULL when unresolved), ``path`` (what the
-        key's row has now) and ``found`` (how many lookup rows have the text). ``how`` is exact, qualified, alias,
-        ambiguous, orphan, or an operator's decision.
+        A query of every column of ``values``, a number ``vn``, ``how``, ``id`` (the key, NULL when unresolved),
+        ``path`` (what the key's row has now) and ``found`` (how many lookup rows have the text). ``how`` is exact,
+        qualified, alias, ambiguous, orphan, or an operator's decision.
     """
     lookup = reference.lookup
     n = len(reference.scope)
+    by_path = SQL("c.path = v.q")
+    # Values are numbered, so that candidates are counted by a number and not by hashing three texts again; the lookup
+    # is materialized, so that the planner joins on scope and text at once and never on the text alone.
+    parts: list[sql.Composable] = [
+        SQL("v AS MATERIALIZED (SELECT row_number() OVER () AS vn, g.* FROM ({}) g)").format(values),
+        SQL("c AS MATERIALIZED ({})").format(candidates(lookup)),
+        SQL(
+            "b AS (SELECT v.vn, count(*) AS n, {key} AS id, min(c.path) AS path, "
+            "count(*) FILTER (WHERE {by_path}) AS nq, {key_q} AS idq "
+            "FROM v JOIN c ON {scope} AND c.x = v.x GROUP BY v.vn)"
+        ).format(
+            key=smallest(lookup, SQL("c.id")),
+            key_q=smallest_where(lookup, SQL("c.id"), by_path),
+            by_path=by_path,
+            scope=same_scope("v", "c", n),
+        ),
+    ]
     names = [SQL("c.{}").format(sql.Identifier(s)) for s in scope_names(n)]
     group = SQL(", ").join([*names, SQL("c.x")])
     key = smallest(lookup, SQL("c.id"))
-    scope_join = same_scope("v", "b", n)
-    parts: list[sql.Composable] = [SQL("v AS ({})").format(values), SQL("c AS ({})").format(candidates(lookup))]
-    parts.append(
-        SQL("b AS (SELECT {g}, count(*) AS n, {key} AS id, min(c.path) AS path FROM c GROUP BY {g})").format(
-            g=group, key=key
-        )
-    )
-    parts.append(
-        SQL(
-            "bq AS (SELECT {g}, c.path, count(*) AS n, {key} AS id FROM c WHERE c.path IS NOT NULL "
-            "GROUP BY {g}, c.path)"
-        ).format(g=group, key=key)
-    )
-    joins: list[sql.Composable] = [
-        SQL("LEFT JOIN b ON {} AND b.x = v.x").format(scope_join),
-        SQL("LEFT JOIN bq ON b.n > 1 AND {} AND bq.x = v.x AND bq.path = v.q").format(same_scope("v", "bq", n)),
-    ]
+    joins: list[sql.Composable] = [SQL("LEFT JOIN b ON b.vn = v.vn")]
     cases: list[sql.Composable] = [
-        SQL("WHEN b.n = 1 THEN 'exact' WHEN bq.n = 1 THEN 'qualified' WHEN b.n > 1 THEN 'ambiguous'").format()
+        SQL("WHEN b.n = 1 THEN 'exact' WHEN b.nq = 1 THEN 'qualified' WHEN b.n > 1 THEN 'ambiguous'")
     ]
-    keys: list[sql.Composable] = [
-        SQL("WHEN b.n = 1 THEN b.id WHEN bq.n = 1 THEN bq.id WHEN b.n > 1 THEN NULL").format()
-    ]
-    paths: list[sql.Composable] = [SQL("WHEN b.n = 1 THEN b.path WHEN bq.n = 1 THEN bq.path").format()]
+    keys: list[sql.Composable] = [SQL("WHEN b.n = 1 THEN b.id WHEN b.nq = 1 THEN b.idq WHEN b.n > 1 THEN NULL")]
+    paths: list[sql.Composable] = [SQL("WHEN b.n = 1 THEN b.path WHEN b.nq = 1 THEN v.q")]
     if lookup.aliases is not None:
         parts.append(
             SQL("al AS (SELECT {g}, count(DISTINCT c.id) AS n, {key} AS id FROM ({rows}) c GROUP BY {g})").format(
