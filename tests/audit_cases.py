@@ -34,10 +34,12 @@ INSERT INTO public.tags (image_id, tenant_id, keyword, category)
     SELECT g, 't', 'tree', 'nature/plants' FROM generate_series(1, 40) g UNION ALL
     SELECT g, 't', 'bridge', NULL FROM generate_series(1, 30) g UNION ALL
     SELECT g, 'u', 'tree', 'nature' FROM generate_series(41, 50) g;
-INSERT INTO public.models (tenant_id, keyword, model) VALUES ('t', 'tree', 'm1'), ('t', 'sea', 'm1'), ('u', 'tree', 'm1');
+INSERT INTO public.models (tenant_id, keyword, model) VALUES
+    ('t', 'tree', 'm1'), ('t', 'sea', 'm1'), ('u', 'tree', 'm1');
 INSERT INTO public.faces (image_id, tenant_id, person_name) VALUES
     (1, 't', 'Ada Lovelace'), (2, 't', 'Ada'), (3, 't', 'Alan Turing'), (4, 't', NULL), (41, 'u', 'Grace');
-SELECT setval(pg_get_serial_sequence('public.' || t, 'id'), 1000) FROM unnest(ARRAY['categories', 'keywords', 'people']) t;
+SELECT setval(pg_get_serial_sequence('public.' || t, 'id'), 1000)
+    FROM unnest(ARRAY['categories', 'keywords', 'people']) t;
 """
 
 SPEC = """
@@ -199,7 +201,8 @@ CASES = {
     ),
     "categories that disagree, or do not exist": Case(
         """INSERT INTO tags (tenant_id, keyword, category) VALUES
-               ('t', 'tree', 'travel'), ('t', 'sea', 'nature/plants'), ('t', 'tree', 'plants'), ('u', 'tree', 'travel')""",
+               ('t', 'tree', 'travel'), ('t', 'sea', 'nature/plants'), ('t', 'tree', 'plants'),
+               ('u', 'tree', 'travel')""",
         {("NF205", "tags"): ("warning", 2), ("NF206", "tags"): ("warning", 2)},
     ),
     "rows that fold to a keyword": Case(
@@ -210,7 +213,8 @@ CASES = {
     ),
     "two names of one person on one picture": Case(
         """INSERT INTO faces (image_id, tenant_id, person_name) VALUES
-               (1, 't', 'Countess'), (2, 't', 'Countess'), (8, 't', 'Ada'), (NULL, 't', 'Ada'), (NULL, 't', 'Countess')""",
+               (1, 't', 'Countess'), (2, 't', 'Countess'), (8, 't', 'Ada'),
+               (NULL, 't', 'Ada'), (NULL, 't', 'Countess')""",
         {("NF208", "faces"): ("error", 4)},
     ),
     "models that collide if they are folded": Case(
@@ -229,7 +233,8 @@ CASES = {
     ),
     "a text that no keyword can hold": Case(
         """ALTER TABLE tags ALTER keyword TYPE varchar(200);
-           INSERT INTO tags (image_id, tenant_id, keyword) VALUES (1, 't', repeat('x', 150)), (2, 't', repeat('é', 100))""",
+           INSERT INTO tags (image_id, tenant_id, keyword) VALUES
+               (1, 't', repeat('x', 150)), (2, 't', repeat('é', 100))""",
         {
             ("NF201", "tags"): ("error", 2),
             ("NF209", "tags"): ("error", 1),
@@ -294,7 +299,8 @@ CASES = {
         role="admin",
     ),
     "a subscription that writes": Case(
-        """CREATE SUBSCRIPTION s CONNECTION 'host=127.0.0.1 port=1' PUBLICATION p WITH (connect = false, slot_name = NONE);
+        """CREATE SUBSCRIPTION s CONNECTION 'host=127.0.0.1 port=1' PUBLICATION p
+               WITH (connect = false, slot_name = NONE);
            INSERT INTO pg_catalog.pg_subscription_rel (srsubid, srrelid, srsubstate)
                SELECT oid, 'public.tags'::regclass, 'i' FROM pg_catalog.pg_subscription WHERE subname = 's'""",
         {("NF307", "server"): ("warning", 1)},

@@ -167,7 +167,8 @@ def test_decisions_in_the_ledger_count(database: Callable[..., Database], engine
     db.run("INSERT INTO tags (image_id, tenant_id, keyword) VALUES (1, 't', 'Tree'), (2, 't', 'gone')")
     with engine(db.url, SPEC).conn as conn:
         conn.execute(
-            "INSERT INTO normalform.mapping (reference, scope, value, how, key) VALUES ('tags', '{t}', 'Tree', 'folded', '1')"
+            "INSERT INTO normalform.mapping (reference, scope, value, how, key) "
+            "VALUES ('tags', '{t}', 'Tree', 'folded', '1')"
         )
     report = run(db)
     assert {(t.how, t.rows) for t in report.tallies if t.reference == "tags"} == {
@@ -235,7 +236,7 @@ def test_a_table_that_changes_between_ranges_is_added_up(database: Callable[...,
 def test_a_role_that_may_not_read_is_told_so(database: Callable[..., Database]) -> None:
     db = database(CLEAN)
     db.run("REVOKE SELECT ON people FROM nf_app")
-    with pytest.raises(DatabaseRefused, match="nf_app may not read everything.*people"):
+    with pytest.raises(DatabaseRefused, match=r"nf_app may not read everything.*people"):
         run(db, role="app")
 
 
@@ -248,11 +249,13 @@ def test_a_lookup_and_reference_without_scope_with_uuid_keys_and_a_qualifier_col
            CREATE TABLE "Air Traffic"."Codes" (
                "FAA Code" uuid PRIMARY KEY DEFAULT gen_random_uuid(), "Text %" text, kind text,
                UNIQUE ("Text %", kind));
-           CREATE TABLE "Air Traffic"."Flights" (no integer, leg integer, "from" text, kind text, PRIMARY KEY (no, leg));
+           CREATE TABLE "Air Traffic"."Flights" (
+               no integer, leg integer, "from" text, kind text, PRIMARY KEY (no, leg));
            INSERT INTO "Air Traffic"."Codes" ("Text %", kind) VALUES ('TXL', 'a'), ('TXL', 'b'), ('O''Hare', 'a');
            INSERT INTO "Air Traffic"."Flights" SELECT g, 1, 'TXL', CASE WHEN g % 2 = 0 THEN 'a' ELSE 'b' END
                FROM generate_series(1, 10) g;
-           INSERT INTO "Air Traffic"."Flights" VALUES (11, 1, 'O''Hare', 'x'), (11, 2, 'o''hare', 'a'), (12, 1, 'TXL', NULL)"""
+           INSERT INTO "Air Traffic"."Flights" VALUES
+               (11, 1, 'O''Hare', 'x'), (11, 2, 'o''hare', 'a'), (12, 1, 'TXL', NULL)"""
     )
     spec = """
         version = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def test_every_row_is_read_once_whatever_the_ranges(numbers: tuple[psycopg.Conne
         assert sorted(read) == list(range(1, 1101))
         assert done[-1] == (total, total)
         assert [end for _, end in spans] == [d for d, _ in done]
-        assert all(after[0] == before[1] for before, after in zip(spans, spans[1:], strict=False))
+        assert all(after[0] == before[1] for before, after in pairwise(spans))
     [(timeout,)] = conn.execute("SHOW statement_timeout").fetchall()
     assert timeout == "0"
 
@@ -85,7 +86,7 @@ def test_one_block_that_takes_too_long_is_refused(numbers: tuple[psycopg.Connect
     def slow(first: int, end: int) -> None:
         conn.execute("SELECT pg_sleep(600)")
 
-    with pytest.raises(DatabaseRefused, match="one block takes longer than 0.2 s"):
+    with pytest.raises(DatabaseRefused, match=r"one block takes longer than 0\.2 s"):
         list(ranges.each(conn, relation, slow, lambda: None, longest=0.2, first_blocks=4))
 
 

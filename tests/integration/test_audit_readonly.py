@@ -1,4 +1,4 @@
-"""The audit writes nothing: SELECT rights do, a read-only session does, a standby does; a pooling proxy is told apart."""
+"""The audit writes nothing: SELECT rights will do, a read-only role, a standby; a pooling proxy is told apart."""
 
 from __future__ import annotations
 

@@ -88,6 +88,9 @@ class Building:
         with self.transaction():
             cursor = self.db.executemany(_INSERT, ((*head, *row) for row in rows))
         self._unmerged += cursor.rowcount
+
+    def settle(self) -> None:
+        """Merge the ranges so far if they are many values. Call between ranges: it may take a while, on disk alone."""
         if self._unmerged > MERGE_ABOVE:
             self._merge()
 

@@ -226,7 +226,8 @@ def _read_lookup(finder: Finder, building: Building, lookup: Lookup, sink: Sink)
         query = render(rows_sql.lookup_entries(lookup, first, end))
         building.add_lookup_range(lookup.name, ranges.stream(conn, query))
 
-    _progress(finder, lookup.table.oid, f"audit/{lookup.name}", read, building.forget_lookup_range, sink)
+    for _ in _progress(finder, lookup.table.oid, f"audit/{lookup.name}", read, building.forget_lookup_range, sink):
+        pass
     if lookup.aliases is not None:
         with ranges.limited(conn, finder.longest):
             building.add_aliases(lookup.name, ranges.stream(conn, render(rows_sql.alias_entries(lookup))))
@@ -241,15 +242,20 @@ def _read_reference(finder: Finder, building: Building, reference: Reference, si
             conn.execute(HASHING)
             building.add_range(ranges.stream(conn, query))
 
-    _progress(finder, reference.table.oid, f"audit/{reference.name}", read, building.forget_range, sink)
+    for _ in _progress(finder, reference.table.oid, f"audit/{reference.name}", read, building.forget_range, sink):
+        building.settle()
 
 
-def _progress(finder: Finder, relation: int, name: str, read: Read, forget: Callable[[], None], sink: Sink) -> None:
+def _progress(
+    finder: Finder, relation: int, name: str, read: Read, forget: Callable[[], None], sink: Sink
+) -> Iterator[None]:
+    """Read a table range by range, say how far, and yield after each one."""
     sink(Event("progress", name, done=0, total=ranges.blocks(finder.conn, relation), unit="blocks"))
     for done, total in ranges.each(
         finder.conn, relation, read, forget, longest=finder.longest, first_blocks=finder.first_blocks
     ):
         sink(Event("progress", name, done=done, total=total, unit="blocks"))
+        yield
 
 
 def _hidden_tables(finder: Finder) -> set[QName]:
