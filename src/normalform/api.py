@@ -19,6 +19,7 @@ from psycopg.sql import SQL, Identifier
 from .core.events import Event, Sink, silent
 from .core.findings import Finding
 from .core.names import QName
+from .core.phases import START, State
 from .core.plan import Lock, Step
 from .core.spec_file import parse
 from .db import ledger
@@ -166,9 +167,28 @@ def phase(options: Options, name: str) -> None:
     options.runner().only(name)
 
 
-def rollback(options: Options, target: str) -> None:
-    """Undo every phase after the target, which stays the last one done; ``start`` undoes everything."""
+def rollback(options: Options, target: str) -> str:
+    """Undo every phase after the target, which stays the last one done; ``start`` undoes everything.
+
+    Returns:
+        The last phase done, which lies below the target where the target itself had been half undone.
+
+    Raises:
+        GateClosed: the target is not done.
+    """
+    with Connector(options.url).open("read") as conn:
+        installed = ledger.installed(conn)
+        state = ledger.state(conn) if installed else State()
+    if target not in (START, *state.done):
+        raise GateClosed(
+            "order",
+            [f"{target} is not done; the last phase done is {state.last}"],
+            hint=f"normalform run --until {target}",
+        )
+    if not installed:
+        return state.last  # nothing to undo, and no reason to make a ledger
     options.runner().rollback(target)
+    return status(options).last
 
 
 def run(options: Options, *, until: str = "constrain") -> RunReport:

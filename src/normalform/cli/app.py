@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -181,8 +183,8 @@ def rollback(
     if to not in (*ORDER, START):
         raise UsageError(f"no phase {to!r}; one of {', '.join(ORDER)}, or {START}")
     with _settings.options(strategy=_strategy(strategy), workers=workers) as opts:
-        api.rollback(opts, to)
-    show.result(_settings, {"last": to}, f"rolled back; {to} stands", next_command="normalform status")
+        last = api.rollback(opts, to)
+    show.result(_settings, {"last": last}, f"rolled back; the last phase done is {last}", next_command=_next(last))
 
 
 @app.command()
@@ -252,40 +254,47 @@ def _next(phase: str) -> str | None:
     return f"normalform {ORDER[ORDER.index(phase) + 1]}"
 
 
+#: Base of Typer's own usage errors: Click's, or that of the copy of Click which later versions of Typer carry.
+_CommandLineError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+#: Exit status of a defect of ours, which no status of the documentation may be taken for (EX_SOFTWARE).
+DEFECT = 70
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 findings, 2 usage or spec, 3 gate, 4 interrupted, 5 database.
 
     Args:
         arguments: instead of ``sys.argv[1:]``.
     """
-    sys.exit(_guarded(lambda: app(arguments, standalone_mode=False)))
+    given = sys.argv[1:] if arguments is None else arguments
+    _settings.as_json = "--json" in given  # for mistakes of the command line itself
+    sys.exit(_guarded(lambda: app(given, standalone_mode=False)))
 
 
 def _guarded(call: Callable[[], Any]) -> int:
-    began = time.monotonic()
     try:
         result = call()
+        sys.stdout.flush()
     except NormalformError as error:
         return show.error(_settings, error)
     except psycopg.Error as error:
         return show.error(_settings, _refused(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return show.error(_settings, Interrupted("stopped", hint="run the same command again to resume"))
-    except Exception as error:
-        usage = _usage(error)
-        if usage is None:
-            raise
-        return show.error(_settings, usage)
-    del began
+    except BrokenPipeError:
+        # Whoever read our output has enough, as `head` has; nor must Python fail while it flushes the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        return show.error(_settings, UsageError(f"{error.filename or 'file'}: {error.strerror or error}"))
+    except Exception as error:  # noqa: BLE001  (a defect is shown whole, with a status of its own)
+        if isinstance(error, _CommandLineError):
+            text = str(error.format_message())
+            # Without a text the help has been printed: no command was given.
+            return show.error(_settings, UsageError(text, hint="normalform --help")) if text else UsageError.exit_status
+        traceback.print_exc()
+        return DEFECT
     return int(result) if isinstance(result, int) else 0
-
-
-def _usage(error: Exception) -> NormalformError | None:
-    """Typer's own usage errors as ours; None for anything else, which is a defect and keeps its traceback."""
-    format_message = getattr(error, "format_message", None)
-    if format_message is None:
-        return None
-    return UsageError(str(format_message()), hint="normalform --help")
 
 
 def _refused(error: psycopg.Error) -> DatabaseRefused:

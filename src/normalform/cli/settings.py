@@ -66,10 +66,13 @@ class Settings:
 
     def _environment_url(self, name: str) -> str:
         text = self.spec_text()
-        known = {e.name: e for e in parse(text).environments} if text is not None else {}
+        if text is None:
+            raise UsageError(f"no spec file says what environment {name!r} is", hint="--spec FILE")
+        known = {e.name: e for e in parse(text).environments}
         if name not in known:
             near = nearest(name, known)
-            raise UsageError(f"the spec has no environment {name!r}" + (f"; did you mean {near!r}?" if near else ""))
+            known_here = f"; did you mean {near!r}?" if near else f"; it has {', '.join(known) or 'none'}"
+            raise UsageError(f"the spec has no environment {name!r}{known_here}")
         variable = known[name].url_env
         url = os.environ.get(variable)
         if not url:
