@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["fix_engine", "fix_servers", "fix_sessions", "fix_proxy"]
+pytest_plugins = ["fix_engine", "fix_servers", "fix_sessions", "fix_proxy", "fix_commands"]

@@ -93,6 +93,10 @@ class DatabaseRefused(NormalformError):
     exit_status = 5
 
 
+class BehindPooler(DatabaseRefused):
+    """A proxy hands our transactions to different server sessions (exit status 5)."""
+
+
 class LockHeld(NormalformError):
     """Another runner holds the database (exit status 5)."""
 

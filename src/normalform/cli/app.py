@@ -6,13 +6,11 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import psycopg
 import typer
-from rich.console import Console
 from rich.live import Live
 
 from .. import api
@@ -20,7 +18,7 @@ from ..core.findings import gate
 from ..core.phases import ORDER, START
 from ..errors import DatabaseRefused, Interrupted, NormalformError, UsageError
 from . import show, show_audit
-from .settings import Settings
+from .settings import Settings, Terminal
 
 app = typer.Typer(
     name="normalform",
@@ -56,7 +54,7 @@ def options(
     """Read the options that every command shares."""
     _settings.spec, _settings.url, _settings.environment = spec, database_url, env
     _settings.as_json, _settings.mask = as_json, mask
-    _settings.out, _settings.err = Console(), Console(stderr=True)
+    _settings.out, _settings.err = Terminal(), Terminal(stderr=True)
 
 
 @app.command()
@@ -268,13 +266,18 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """
     given = sys.argv[1:] if arguments is None else arguments
     _settings.as_json = "--json" in given  # for mistakes of the command line itself
-    sys.exit(_guarded(lambda: app(given, standalone_mode=False)))
+    sys.exit(_guarded(given))
 
 
-def _guarded(call: Callable[[], Any]) -> int:
+def _guarded(arguments: list[str]) -> int:
+    # Not by calling the app: Typer would turn Ctrl-C and a closed pipe into exit statuses of its own.
+    command = typer.main.get_command(app)
     try:
-        result = call()
+        with command.make_context("normalform", list(arguments)) as context:
+            command.invoke(context)
         sys.stdout.flush()
+    except typer.Exit as ended:
+        return ended.exit_code
     except NormalformError as error:
         return show.error(_settings, error)
     except psycopg.Error as error:
@@ -294,7 +297,7 @@ def _guarded(call: Callable[[], Any]) -> int:
             return show.error(_settings, UsageError(text, hint="normalform --help")) if text else UsageError.exit_status
         traceback.print_exc()
         return DEFECT
-    return int(result) if isinstance(result, int) else 0
+    return 0
 
 
 def _refused(error: psycopg.Error) -> DatabaseRefused:

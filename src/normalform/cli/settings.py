@@ -23,6 +23,14 @@ from .progress import sink_for
 DEFAULT_SPEC = Path("normalform.toml")
 
 
+class Terminal(Console):
+    """A console that leaves it to the command line what a closed pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        """Pass it on; Rich would end the process with the exit status of findings."""
+        raise BrokenPipeError
+
+
 @dataclass
 class Settings:
     """The global options of the command line."""
@@ -32,8 +40,8 @@ class Settings:
     environment: str | None = None
     as_json: bool = False
     mask: bool = False
-    out: Console = field(default_factory=Console)
-    err: Console = field(default_factory=lambda: Console(stderr=True))
+    out: Console = field(default_factory=Terminal)
+    err: Console = field(default_factory=lambda: Terminal(stderr=True))
 
     def spec_path(self) -> Path | None:
         """Return the spec file: the one given, else ./normalform.toml when it exists, else None."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import conninfo
 
-from ..errors import DatabaseRefused, UsageError
+from ..errors import BehindPooler, DatabaseRefused, UsageError
 
 APPLICATION = "normalform"
 #: Sessions are pinned to these; they decide the bytes that checksums see (CORRECTNESS 29).
@@ -138,7 +138,8 @@ def refuse_transaction_pooler(connector: Connector) -> None:
     mark is gone while the other one keeps a server session busy with a transaction.
 
     Raises:
-        DatabaseRefused: such a proxy was found.
+        BehindPooler: such a proxy was found.
+        DatabaseRefused: no connection.
     """
     mark = secrets.token_hex(8)
     with connector.open("probe") as first, connector.open("probe-other") as second:
@@ -154,7 +155,7 @@ def refuse_transaction_pooler(connector: Connector) -> None:
                 seen.add(_mark(first))
             good = _mark(second)[1] != mark and len(seen) == 1 and next(iter(seen))[1] == mark
         if not good:
-            raise DatabaseRefused(
+            raise BehindPooler(
                 f"{connector.display} is behind a proxy that pools transactions: "
                 "a session's settings and locks do not stay",
                 hint="give a URL that reaches the server itself, or a session-pooling port",

@@ -32,7 +32,7 @@ from ..db.finder import Finder
 from ..db.inspect import inspect
 from ..db.mapping_file import Building
 from ..db.suggestions import suggest
-from ..errors import DatabaseRefused
+from ..errors import BehindPooler, DatabaseRefused
 from ..sql import findings as rows_sql
 from ..sql import server_findings
 from ..sql.quote import render
@@ -153,7 +153,7 @@ def _behind_pooler(connector: Connector) -> AuditReport | None:
     """
     try:
         refuse_transaction_pooler(connector)
-    except DatabaseRefused as error:
+    except BehindPooler as error:
         finding = find_server.pooled(error.message)
         unread = Unchecked("server", "everything else", "nothing is read through such a proxy")
         return AuditReport(connector.display, "", 0, standby=False, read=(), tallies=(), findings=(finding,),
