@@ -38,6 +38,7 @@ INSERT INTO public.image_tags (tenant_id, image_id, keyword, category) VALUES
     ('t', 8, ' Sea ', 'nature'), ('t', 9, 'sea', 'games'), (NULL, 10, 'tree', NULL), ('ghost', 11, 'tree', 'nature'),
     ('t', 12, 'Chess ', 'games'), ('t', 13, '=1+1', NULL);
 INSERT INTO public.permatags (tenant_id, image_id, keyword, category, signum) VALUES
+    ('t', 22, 'beach', 'travel', 1),
     ('t', 21, 'SEA', 'nature', -1), ('t', 1, 'SEA', 'nature', -1), ('t', 2, 'sea ', NULL, -1), ('t', 2, 'SEA', NULL,
 -1); INSERT INTO public.keyword_models (tenant_id, keyword, model_name) VALUES ('t', 'bridge', 'm1'), ('t', 'chess',
 'm1'); INSERT INTO public.machine_tags (image_id, tenant_id, keyword, category) VALUES (39, 't', repeat('w', 120),
@@ -80,6 +81,10 @@ CASES: dict[str, list[Line]] = {
         line("permatags", "t", "SEA", "nature", "fold", "4"),
     ],
     "merge same path": [line("image_tags", "t", "beach", "travel", "merge", "7", "7", "8")],
+    "merge twice": [
+        line("image_tags", "t", "beach", "travel", "merge", "7", "7", "8"),
+        line("permatags", "t", "beach", "travel", "merge", "7", "7", "8"),
+    ],
     "merge near duplicate": [line("lookup.keyword", "t", "Chess ", "games", "merge", "9")],
     "rename": [
         line("image_tags", "t", "bridge", None, "choose", "3"),

@@ -19,7 +19,7 @@ from ..core.mapping import Entry
 from ..core.model import Model, Reference
 from ..core.successors import carried, succession
 from ..sql import decisions as shapes
-from ..sql.quote import column, raw, table
+from ..sql.quote import column, conjunction, raw, table
 from ..sql.shapes import candidates, reference_values, resolve_all, scope_array
 
 SQL = sql.SQL
@@ -27,13 +27,13 @@ SQL = sql.SQL
 
 @dataclass(frozen=True)
 class Unique:
-    """A unique that is to be: the legacy index behind it, and its columns but the key, as SQL on the table's columns.
-    """
+    """A unique that is to be: its columns but the key, as SQL on the table's columns, and what the legacy one says."""
 
     name: str
     others: tuple[sql.Composable, ...]
     predicate: str | None
     nulls_equal: bool
+    by_qualifier: bool  # the legacy one lets one text stand twice under two qualifiers
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ def uniques(model: Model, reference: Reference, baseline: Mapping[Any, Table]) -
         legacy = next((i for i in stood.indexes if i.name in successor.sources), None)
         others = _others(reference, index)
         if legacy is not None and others is not None:
-            yield Unique(successor.name, others, legacy.predicate, index.nulls_not_distinct)
+            by_qualifier = reference.qualifier is not None and reference.qualifier.name in legacy.uses
+            yield Unique(successor.name, others, legacy.predicate, index.nulls_not_distinct, by_qualifier)
 
 
 def _others(reference: Reference, index: Index) -> tuple[sql.Composable, ...] | None:
@@ -81,13 +82,22 @@ def _others(reference: Reference, index: Index) -> tuple[sql.Composable, ...] | 
     )
 
 
-def resolved_rows(reference: Reference, unique: Unique, *, stored: bool) -> sql.Composable:
-    """Return a query of every row that the unique covers, resolved: s1 …, x, q, how, id, path, nf_c (its tid),
-    nf_id (its identity's image), nf_k1 … (the key's columns) and nf_o1 … (the unique's other columns)."""
+def resolved_rows(
+    reference: Reference, unique: Unique, *, stored: bool, only: sql.Composable | None = None
+) -> sql.Composable:
+    """Return a query of the rows that the unique covers, or of those that meet a condition on ``t``, resolved.
+
+    Its columns: s1 …, x, q, how, id, path, nf_c (the tid), nf_id (the identity's image), nf_k1 … (the primary key's
+    columns) and nf_o1 … (the unique's other columns).
+    """
     others = [SQL("({}) AS {}").format(o, sql.Identifier(f"nf_o{n + 1}")) for n, o in enumerate(unique.others)]
-    where = SQL("WHERE {}").format(raw(unique.predicate)) if unique.predicate is not None else SQL("")
-    source = SQL("SELECT {} FROM {} {}").format(
-        SQL(", ").join([SQL("*"), SQL("ctid AS nf_c"), *others]), table(reference.table.name), where
+    conditions = [only or SQL("true")]
+    if unique.predicate is not None:
+        conditions.append(SQL("({})").format(raw(unique.predicate)))
+    source = SQL("SELECT {} FROM {} t WHERE {}").format(
+        SQL(", ").join([SQL("t.*"), SQL("t.ctid AS nf_c"), *others]),
+        table(reference.table.name),
+        conjunction(conditions),
     )
     passed: list[sql.Composable] = [
         SQL("t.{}").format(sql.Identifier(f"nf_o{n + 1}")) for n in range(len(unique.others))
@@ -124,6 +134,7 @@ def find(
     *,
     stored: bool,
     suggested: Sequence[Entry] = (),
+    texts: Sequence[str] | None = None,
 ) -> list[Collision]:
     """Find what would collide.
 
@@ -133,8 +144,14 @@ def find(
         unique: one of its :func:`uniques`.
         stored: whether the ledger stands, so that decisions count.
         suggested: unresolved values whose suggestion is taken as if it were decided.
+        texts: the texts that can meet another one under a key; None looks at every row.
     """
     _, possible = _partition(unique)
+    only = None
+    if texts is not None:
+        only = SQL('{}::text COLLATE pg_catalog."C" = ANY({}::text[])').format(
+            column("t", reference.text.name), sql.Literal(list(texts))
+        )
     n = len(reference.scope)
     group = [SQL("j.{}").format(sql.Identifier(f"nf_o{i + 1}")) for i in range(len(unique.others))]
     query = SQL(
@@ -150,7 +167,7 @@ def find(
     ).format(
         scope=scope_array("c", n),
         group=SQL(", ").join([*group, SQL("j.nf_key")]),
-        resolved=resolved_rows(reference, unique, stored=stored),
+        resolved=resolved_rows(reference, unique, stored=stored, only=only),
         tentative=_tentative(suggested),
         rscope=scope_array("r", n),
         possible=possible,
@@ -184,6 +201,13 @@ def losers(
         kept: for each decision its number, the scope, the lookup row's key and the rule.
     """
     columns, possible = _partition(unique)
+    in_scopes: sql.Composable = SQL("true")
+    if reference.scope:
+        scope = SQL("ARRAY[{}]").format(
+            SQL(", ").join([SQL("{}::text").format(column("t", c.name)) for c in reference.scope])
+        )
+        listed = [SQL("{}::text[]").format(sql.Literal(list(s))) for s in {tuple(k[1]) for k in kept}]
+        in_scopes = SQL("({})").format(SQL(" OR ").join([SQL("{} = {}").format(scope, s) for s in listed]))
     wanted = [
         SQL("({}::bigint, {}::text[], {}, {}::text, {}::jsonb, {}::boolean)").format(
             sql.Literal(number),
@@ -212,7 +236,7 @@ def losers(
         prefer=prefer,
         newest=SQL(", ").join([SQL("{} DESC").format(k) for k in keys]),
         oldest=SQL(", ").join(keys),
-        resolved=resolved_rows(reference, unique, stored=True),
+        resolved=resolved_rows(reference, unique, stored=True, only=in_scopes),
         wanted=SQL(", ").join(wanted),
         scope=scope_array("r", len(reference.scope)),
         possible=possible,

@@ -16,11 +16,15 @@ import psycopg
 from ..core.decision_file import Line, describe, write
 from ..core.decisions import LOOKUP_PREFIX
 from ..core.mapping import Candidate, Entry, How, Suggestion
-from ..core.model import Model
+from ..core.model import Model, Reference
 from ..db import ledger
-from ..db.mapping_file import unresolved
+from ..db.mapping_file import entries, unresolved
 from ..errors import UsageError
 from .collisions import Collision, find, uniques
+from .facts import read_keys
+
+#: Decided otherwise than by the lookup row's own text.
+KEYED = (How.ALIAS, How.CHOSEN, How.FOLDED, How.MERGED, How.SPLIT)
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,11 @@ def export_file(
     Raises:
         UsageError: there is no mapping, or the file cannot be written.
     """
-    entries = list(unresolved(mapping_path))
+    unsettled = list(unresolved(mapping_path))
     known = {r.name for r in model.references}
-    values = [value_line(entry) for entry in entries if entry.reference in known]
-    lookups = list(lookup_lines(model, entries))
-    colliding = list(collision_lines(conn, model, entries)) if collisions else []
+    values = [value_line(entry) for entry in unsettled if entry.reference in known]
+    lookups = list(lookup_lines(model, unsettled))
+    colliding = list(collision_lines(conn, model, mapping_path, unsettled)) if collisions else []
     new = out.with_name(f".{out.name}.new")
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -81,11 +85,11 @@ def value_line(entry: Entry) -> Line:
     )  # fmt: skip
 
 
-def lookup_lines(model: Model, entries: Iterable[Entry]) -> Iterator[Line]:
+def lookup_lines(model: Model, unsettled: Iterable[Entry]) -> Iterator[Line]:
     """Yield a line for each lookup row that takes part in an ambiguity, to be renamed or merged."""
     lookups = {r.name: r.lookup.name for r in model.references}
     found: dict[tuple[str, str], tuple[Entry, Candidate, int]] = {}
-    for entry in entries:
+    for entry in unsettled:
         if entry.how is not How.AMBIGUOUS or entry.reference not in lookups:
             continue
         for candidate in entry.candidates:
@@ -97,22 +101,35 @@ def lookup_lines(model: Model, entries: Iterable[Entry]) -> Iterator[Line]:
         yield Line(0, LOOKUP_PREFIX + lookup, entry.scope, candidate.text, candidate.path, rows, (candidate,))
 
 
-def collision_lines(conn: psycopg.Connection, model: Model, entries: Sequence[Entry]) -> Iterator[Line]:
+def collision_lines(
+    conn: psycopg.Connection, model: Model, mapping_path: Path, unsettled: Sequence[Entry]
+) -> Iterator[Line]:
     """Yield a line for each lookup row under which rows would collide, suggested folds taken as decided."""
     stored = ledger.installed(conn)
     baseline = ledger.baseline(conn) if stored else {}
     for reference in model.references:
         folds = [
-            e for e in entries if e.reference == reference.name and e.suggestion and e.suggestion.decision == "fold"
+            e for e in unsettled if e.reference == reference.name and e.suggestion and e.suggestion.decision == "fold"
         ]
         lines: dict[tuple[tuple[str | None, ...], str], Line] = {}
+        texts = _meeting(conn, reference, mapping_path, folds)
         for unique in uniques(model, reference, baseline):
-            for found in find(conn, reference, unique, stored=stored, suggested=folds):
+            asked = None if unique.by_qualifier else texts
+            for found in find(conn, reference, unique, stored=stored, suggested=folds, texts=asked):
                 place = (found.scope, found.key)
                 line = _collision_line(reference.name, found, unique.name)
                 before = lines.get(place)
                 lines[place] = line if before is None else replace(before, rows=max(before.rows, line.rows))
         yield from lines.values()
+
+
+def _meeting(conn: psycopg.Connection, reference: Reference, mapping_path: Path, folds: Sequence[Entry]) -> list[str]:
+    """Return the texts that can meet another text under one key: those that are not their lookup row's own, and its."""
+    others = [e for e in entries(mapping_path, reference=reference.name, how=KEYED) if e.key is not None]
+    keys = {e.key for e in others if e.key is not None}
+    keys |= {e.suggestion.target for e in folds if e.suggestion and e.suggestion.target}
+    own = {row.text for _, row in read_keys(conn, reference.lookup, keys).values()} if keys else set()
+    return sorted(own | {e.text for e in others} | {e.text for e in folds})
 
 
 def _collision_line(reference: str, found: Collision, unique: str) -> Line:

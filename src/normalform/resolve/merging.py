@@ -7,6 +7,7 @@ loser to a CASCADE: it is pointed at the winner, or, where the winner has that r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from psycopg import sql
 
@@ -37,8 +38,9 @@ def merge(rows: Rows, name: str, lookup: Lookup, references: Sequence[Reference]
         loser_scope, loser = standing(rows, lookup, key)
         if loser_scope != scope or scope != recorded.scope:
             raise Blocked(f"{lookup.table.name} {key} and {winner_key} are no longer in one scope")
+        seen = _Seen.read(rows, lookup, scope, loser)
         for reference in references:
-            found = _merged_values(rows, lookup, reference, scope, loser, winner)
+            found = _merged_values(rows, seen, reference, loser, winner)
             entries.store(rows, f"{step}:{reference.name}", recorded.id, reference.name, found, winner_key)
         entries.repoint(rows, f"{step}:mapping", recorded.id, [r.name for r in references], key, winner_key)
         for foreign in rows.referring(lookup.table.name):
@@ -66,16 +68,30 @@ def _merged_already(rows: Rows, lookup: Lookup, loser: str, winner: str) -> bool
     return bool(row and row[0])
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What the lookup says about the texts that can mean a loser: its own and its aliases."""
+
+    scope: Scope
+    texts: list[str]
+    live: Mapping[tuple[Scope, str], list[Candidate]]
+    owners: Mapping[tuple[Scope, str], list[str]]
+    decided: frozenset[tuple[str, Scope, str, str | None]]
+
+    @classmethod
+    def read(cls, rows: Rows, lookup: Lookup, scope: Scope, loser: Candidate) -> _Seen:
+        conn = rows.ctx.conn
+        texts = [loser.text, *_aliases(rows, lookup, loser.key)]
+        live, owners = read_rows(conn, lookup, texts), read_alias_owners(conn, lookup, texts)
+        return cls(scope, texts, live, owners, read_decided(conn, texts))
+
+
 def _merged_values(
-    rows: Rows, lookup: Lookup, reference: Reference, scope: Scope, loser: Candidate, winner: Candidate
+    rows: Rows, seen: _Seen, reference: Reference, loser: Candidate, winner: Candidate
 ) -> list[tuple[Scope, str, str | None, int]]:
     """The values of a reference that meant the loser, or nothing but the loser and the winner."""
-    conn = rows.ctx.conn
-    texts = [loser.text, *_aliases(rows, lookup, loser.key)]
-    live = read_rows(conn, lookup, texts)
-    owners = read_alias_owners(conn, lookup, texts)
-    present = read_values(conn, reference, texts)
-    decided = read_decided(conn, texts)
+    scope, texts, live, owners = seen.scope, seen.texts, seen.live, seen.owners
+    present = read_values(rows.ctx.conn, reference, texts)
     pair = {loser.key, winner.key}
     found: dict[tuple[str, str | None], int] = {}
     for text in texts:
@@ -96,7 +112,7 @@ def _merged_values(
     return [
         (scope, text, qualifier, count)
         for (text, qualifier), count in sorted(found.items(), key=repr)
-        if (reference.name, scope, text, qualifier) not in decided
+        if (reference.name, scope, text, qualifier) not in seen.decided
     ]
 
 
@@ -158,8 +174,7 @@ def _follow(
 def _doubles(
     child: Table, points: sql.Composable, moved: Mapping[str, sql.Composable]
 ) -> Iterable[tuple[set[str | None], sql.Composable]]:
-    """For each unique of the child that the moved columns stand in: the moved rows that another row is in the way of.
-    """
+    """For each unique of the child with a moved column: the moved rows that another row is in the way of."""
     for index in child.indexes:
         names = [c.column for c in index.columns]
         if not index.unique or not index.valid or None in names or not set(names) & set(moved):

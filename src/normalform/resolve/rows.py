@@ -48,8 +48,7 @@ ORDER BY cn.nspname, c.relname, k.conname
 
 
 class Blocked(Exception):
-    """A decision cannot be carried out; the text says why. Raised inside its transaction, which then changes nothing.
-    """
+    """A decision cannot be carried out; the text says why. Its transaction then changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,7 @@ class Rows:
 
     @classmethod
     def read(cls, ctx: Context, names: Iterable[QName]) -> Rows:
-        """Read the named tables, all that refer to them, and what those refer to in turn. Call outside a transaction.
-        """
+        """Read the named tables, all that refer to them, and what those refer to. Call outside a transaction."""
         keys = read_foreign_keys(ctx.conn)
         wanted = set(names)
         while True:
