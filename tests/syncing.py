@@ -47,7 +47,8 @@ def expanded(
             model = read_model(conn, mini.spec(text))
             ledger.save_baseline(conn, model.catalog)
             conn.execute(
-                "INSERT INTO normalform.phase (name, position, state) VALUES ('resolve', 0, 'done'), ('expand', 1, 'done')"
+                "INSERT INTO normalform.phase (name, position, state) "
+                "VALUES ('resolve', 0, 'done'), ('expand', 1, 'done')"
             )
             for lookup in model.lookups:
                 if lookup.scope_copy is not None:

@@ -10,6 +10,7 @@ from fix_servers import Database, template
 from fix_sessions import Sessions
 from normalform.db.carry import carry_pending, pending_count
 from normalform.db.work import Context
+from normalform.errors import GateClosed
 from syncing import DISAGREEING, expanded, tag, tags, with_lines
 
 Make = Callable[..., Database]
@@ -280,6 +281,18 @@ def test_rule_11_the_queue_is_carried_beside_a_writer_who_holds_rows(
     assert db.rows(PENDING) == []
 
 
+def test_rule_11_a_queued_rename_that_meets_a_unique_says_so(database: Make, engine: Engine) -> None:
+    db = database(QUEUED)
+    db.run("UPDATE keywords SET keyword = 'sea' WHERE id = 1", "app")
+    ctx = engine(db.url, QUEUE)
+    with pytest.raises(GateClosed, match="keyword_models: a rename gives a row what another row has already") as caught:
+        carry_pending(ctx)
+    assert caught.value.gate == "collisions"
+    db.run("DELETE FROM keyword_models WHERE keyword_id = 1", "app")
+    carry_pending(ctx)
+    assert db.rows(COUNTS)[0] == ("sea", 1, 40)
+
+
 def test_rule_11_auto_queues_what_more_than_1000_rows_hang_on(database: Make, engine: Engine) -> None:
     db = database(FILLED)
     db.run(
@@ -317,8 +330,8 @@ def test_batches_and_renames_pass_one_after_the_other(database: Make, sessions: 
     batch, rename = sessions(db).open("batch", "rename", role="owner")
     batch.run("BEGIN; SELECT set_config('normalform.batch', 'on', true)")
     assert batch.run(gates.exclusive("keyword", 3)) == [(True,)]
-    batch.run("UPDATE machine_tags SET keyword_id = 1 WHERE keyword = 'tree' AND tenant_id = 't' AND image_id < 20")
     rename.start("UPDATE keywords SET keyword = 'arbre' WHERE id = 1").wait_until_blocked(by=batch)
+    batch.run("UPDATE machine_tags SET keyword_id = 1 WHERE keyword = 'tree' AND tenant_id = 't' AND image_id < 20")
     other = sessions(db).one("other batch", role="owner")
     batch.run("COMMIT")
     assert rename.wait().error is None

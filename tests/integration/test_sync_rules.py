@@ -22,8 +22,14 @@ NO_UNIQUE = EMPTY + (
     "ALTER TABLE public.keyword_categories DROP CONSTRAINT uq_category;"
 )
 UNIQUE = template("sync-unique", expanded(before=EMPTY, fill=True))
-LOCKS = [UNIQUE, template("sync-no-unique", expanded(before=NO_UNIQUE, fill=True))]
-both_locks = pytest.mark.parametrize("name", LOCKS, ids=["unique", "no-unique"])
+# The text stands in a unique index, so that writers lock lightly; what the qualifier and the scope rest on does not.
+TEXT_ALONE = NO_UNIQUE + "ALTER TABLE public.keywords ADD UNIQUE (keyword, id);"
+LOCKS = [
+    UNIQUE,
+    template("sync-no-unique", expanded(before=NO_UNIQUE, fill=True)),
+    template("sync-text-unique", expanded(before=TEXT_ALONE, fill=True)),
+]
+every_lock = pytest.mark.parametrize("name", LOCKS, ids=["unique", "no-unique", "text-unique"])
 
 
 # ------------------------------------------------------------------------------------------------- 1
@@ -94,7 +100,7 @@ def test_rule_01_a_cancelled_row_leaves_nothing_behind(database: Make, sessions:
 # ------------------------------------------------------------------------------------------------- 2
 
 
-@both_locks
+@every_lock
 def test_rule_02_a_writer_waits_for_a_rename_and_believes_it(database: Make, sessions: Open, name: str) -> None:
     db = database(name)
     a, b = sessions(db).open("rename", "writer")
@@ -105,7 +111,7 @@ def test_rule_02_a_writer_waits_for_a_rename_and_believes_it(database: Make, ses
     assert db.rows(DISAGREEING) == []
 
 
-@both_locks
+@every_lock
 def test_rule_02_a_rename_waits_for_a_writer_and_carries_his_row(database: Make, sessions: Open, name: str) -> None:
     db = database(name)
     a, b = sessions(db).open("rename", "writer")
@@ -117,7 +123,7 @@ def test_rule_02_a_rename_waits_for_a_writer_and_carries_his_row(database: Make,
     assert db.rows(tags()) == [("arbre", None, 1)]
 
 
-@both_locks
+@every_lock
 def test_rule_02_the_key_is_believed_only_as_locked(database: Make, sessions: Open, name: str) -> None:
     db = database(name)
     a, b = sessions(db).open("rename", "writer")
@@ -127,7 +133,7 @@ def test_rule_02_the_key_is_believed_only_as_locked(database: Make, sessions: Op
     assert b.wait().rows == [("arbre", "nature/plants", 1)]
 
 
-@both_locks
+@every_lock
 def test_rule_02_a_rename_that_is_rolled_back(database: Make, sessions: Open, name: str) -> None:
     db = database(name)
     a, b = sessions(db).open("rename", "writer")
@@ -137,7 +143,7 @@ def test_rule_02_a_rename_that_is_rolled_back(database: Make, sessions: Open, na
     assert b.wait().rows == [("tree", None, 1)]
 
 
-@both_locks
+@every_lock
 def test_rule_02_names_that_change_hands(database: Make, sessions: Open, name: str) -> None:
     """The row that was seen is renamed, another one has its name: only a new look finds it."""
     db = database(name)
@@ -150,7 +156,7 @@ def test_rule_02_names_that_change_hands(database: Make, sessions: Open, name: s
     assert b.wait().rows == [("tree", None, 4)]
 
 
-@both_locks
+@every_lock
 def test_rule_02_a_deleted_row_gives_no_key(database: Make, sessions: Open, name: str) -> None:
     db = database(name)
     db.run("DELETE FROM permatags; DELETE FROM keyword_models")
@@ -161,7 +167,7 @@ def test_rule_02_a_deleted_row_gives_no_key(database: Make, sessions: Open, name
     assert b.wait().rows == [("sea", None, None)]
 
 
-@both_locks
+@every_lock
 def test_rule_02_the_path_is_locked_too(database: Make, sessions: Open, name: str) -> None:
     db = database(name)
     a, b = sessions(db).open("rename", "writer")
@@ -177,7 +183,7 @@ def test_rule_02_the_path_is_locked_too(database: Make, sessions: Open, name: st
     assert b.wait().rows == [("bridge", "tours", 2)]
 
 
-@both_locks
+@every_lock
 def test_rule_02_a_row_that_moves_waits_for_its_writers(database: Make, sessions: Open, name: str) -> None:
     """category_id may stand in no unique index: the lookup's own trigger makes its change a key update."""
     db = database(name)

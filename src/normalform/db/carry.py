@@ -29,7 +29,8 @@ def carry_pending(ctx: Context) -> None:
     """Carry everything that is queued, in batches beside the application, until nothing is.
 
     Raises:
-        GateClosed: ``held-rows``: somebody holds rows and does not let go; he is named.
+        GateClosed: ``held-rows``: somebody holds rows and does not let go; he is named. ``collisions``: a row cannot
+            have its new text, since another one has it and a unique index forbids both.
         Interrupted: Ctrl-C; the batches in hand have committed, the entries stay.
         FencedOut: another run has taken over.
     """
@@ -56,7 +57,16 @@ def _carry(ctx: Context, reference: Reference, kind: Kind) -> None:
         return
     # What an earlier run has passed may be open again by an entry that came since.
     forget(ctx, work.name)
-    swept = sweep(ctx, work)
+    try:
+        swept = sweep(ctx, work)
+    except psycopg.errors.UniqueViolation as error:
+        # No try will do better. The message of the server shows values, its constraint does not.
+        name = reference.table.name
+        raise GateClosed(
+            "collisions",
+            [f"{name}: a rename gives a row what another row has already ({error.diag.constraint_name})"],
+            hint=f"delete one of the two rows of {name}, or rename the row of {reference.lookup.table.name} back",
+        ) from error
     if swept.skipped:
         raise GateClosed(
             "held-rows",
