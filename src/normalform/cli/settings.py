@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -21,6 +22,7 @@ from ..errors import UsageError
 from .progress import sink_for
 
 DEFAULT_SPEC = Path("normalform.toml")
+STDERR = 2
 
 
 class Terminal(Console):
@@ -91,13 +93,13 @@ class Settings:
     def options(self, *, strategy: Strategy = "live", workers: int | None = None) -> Iterator[Options]:
         """Return the API's options, with a sink that fits the output and Ctrl-C ending the batch in hand."""
         stop = threading.Event()
-        with interruptible(stop), sink_for(self.err, as_json=self.as_json) as sink:
+        with interruptible(stop, as_json=self.as_json), sink_for(self.err, as_json=self.as_json) as sink:
             yield Options(self.database_url(), self.spec_text(), sink, strategy, workers, self.mask, stop)
 
 
 @contextmanager
-def interruptible(stop: threading.Event) -> Iterator[None]:
-    """Let the first Ctrl-C (or SIGTERM) end the batch in hand, and the second one end the process."""
+def interruptible(stop: threading.Event, *, as_json: bool = False) -> Iterator[None]:
+    """Let the first Ctrl-C (or SIGTERM) end after the batch in hand, and the second one end what runs now."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -107,6 +109,10 @@ def interruptible(stop: threading.Event) -> Iterator[None]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
+        text = "ending after the statement in hand; Ctrl-C again ends it at once"
+        line = json.dumps({"kind": "note", "name": "interrupt", "text": text}) if as_json else text
+        # Past the streams' buffers: the signal may have come while one of them was being written.
+        os.write(STDERR, f"{line}\n".encode())
 
     before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

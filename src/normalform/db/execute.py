@@ -160,7 +160,7 @@ def _concurrently(ctx: Context, step: Step, name: str, statements: Sequence[str]
     try:
         for number, statement in enumerate(statements):
             run_sql(ctx, ctx.conn, f"{name}:{number}", statement)
-    except psycopg.Error:
+    except (psycopg.Error, KeyboardInterrupt):
         # An invalid unique index keeps refusing application writes: it goes at once (CORRECTNESS 20).
         if not ctx.conn.closed and not ctx.conn.broken:
             for number, statement in enumerate(step.clean):

@@ -220,7 +220,9 @@ def forget_step(conn: psycopg.Connection, step_id: str) -> None:
 
 
 def step_states(conn: psycopg.Connection, phase: str | None = None) -> dict[str, str]:
-    """Return the recorded steps' states by id, of one phase or of all."""
+    """Return the recorded steps' states by id, of one phase or of all; none where there is no ledger yet."""
+    if not installed(conn):
+        return {}
     rows = conn.execute(
         "SELECT id, state FROM normalform.step WHERE %s::text IS NULL OR phase = %s ORDER BY position", (phase, phase)
     ).fetchall()
@@ -228,7 +230,12 @@ def step_states(conn: psycopg.Connection, phase: str | None = None) -> dict[str,
 
 
 def recorded_steps(conn: psycopg.Connection, phase: str) -> list[Step]:
-    """Return the recorded steps of a phase as they were intended, last first: the order of undoing."""
+    """Return the recorded steps of a phase as they were intended, last first: the order of undoing.
+
+    None where there is no ledger yet: a plan can be asked for before anything was done.
+    """
+    if not installed(conn):
+        return []
     with conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
             "SELECT * FROM normalform.step WHERE phase = %s ORDER BY position DESC", (phase,)
