@@ -19,7 +19,7 @@ from .shapes import scope_names
 SQL = sql.SQL
 
 
-def tally_query(reference: Reference, where: sql.Composable | None = None) -> sql.Composable:
+def tally_query(reference: Reference, where: sql.Composable | None = None) -> sql.Composed:
     """Return a query (class, rows, stored high, stored low, keyed high, keyed low), one row per class.
 
     High and low are sums of the signed halves of the rows' hashes, for ``Checksum.of_halves``.
@@ -34,7 +34,7 @@ def tally_query(reference: Reference, where: sql.Composable | None = None) -> sq
     ).format(_hashes(reference, where))
 
 
-def checksum_query(reference: Reference, where: sql.Composable | None = None) -> sql.Composable:
+def checksum_query(reference: Reference, where: sql.Composable | None = None) -> sql.Composed:
     """Return a query of one row (reference, rows, wrong, stored, keyed): the certificate's figures by SQL alone.
 
     ``stored`` and ``keyed`` are 32 hexadecimal digits, as ``str(Checksum)`` prints them.
