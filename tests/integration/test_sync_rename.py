@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from psycopg import sql
 
 from fix_servers import Database, template
 from fix_sessions import Sessions
 from normalform.db.carry import carry_pending, pending_count
 from normalform.db.work import Context
 from normalform.errors import GateClosed
-from syncing import DISAGREEING, expanded, tag, tags, with_lines
+from normalform.sql.quote import table
+from normalform.sql.sync import sync_reference_steps
+from syncing import DISAGREEING, apply, expanded, model_of, tag, tags, with_lines
+
+SQL = sql.SQL
 
 Make = Callable[..., Database]
 Open = Callable[[Database], Sessions]
@@ -206,6 +211,26 @@ def test_rule_04_a_row_that_the_application_made_its_own_is_not_adopted(database
     assert db.value("SELECT count(*) FROM keywords WHERE keyword = 'arbre'") == 2
 
 
+def test_a_lookup_goes_on_when_the_texts_are_gone(database: Make) -> None:
+    """After contract the scope's trigger still stands, and must not ask for a text."""
+    db = database(CREATING)
+    db.rows(tag("arbre"), "app")
+    with db.connect() as owner:
+        model = model_of(owner, CREATE)
+        for reference in model.references_of(model.lookup("keyword")):
+            apply(owner, sync_reference_steps(model, reference), undo=True)
+            owner.execute(SQL("ALTER TABLE {} DROP COLUMN keyword").format(table(reference.table.name)))
+        for part in ("update", "delete", "truncate"):
+            owner.execute(
+                SQL("DROP TRIGGER {} ON public.keywords").format(sql.Identifier(f"~normalform_{part}_keyword"))
+            )
+        owner.execute(
+            "INSERT INTO normalform.pending (lookup, kind, key, old_text) VALUES ('keyword', 'text', '1', 'x')"
+        )
+    db.run("UPDATE keywords SET keyword = 'arbre' WHERE id = 1; UPDATE keywords SET keyword = 'x' WHERE id = 4", "app")
+    assert db.rows("INSERT INTO keywords (category_id, keyword) VALUES (5, 'x') RETURNING tenant_id", "app") == [("u",)]
+
+
 # --------------------------------------------------------------------------------------- the queue
 
 
@@ -258,6 +283,18 @@ def test_rule_11_rows_without_a_key_are_carried_from_the_queue(database: Make, e
     assert db.rows(COUNTS) == [("pont", 2, 15), ("bridge", None, 15), ("tree", None, 40)]
     carry_pending(engine(db.url, QUEUE))
     assert db.rows(COUNTS) == [("arbre", 1, 40), ("pont", 2, 15), ("bridge", None, 15)]
+
+
+def test_rule_11_an_old_name_that_comes_back_does_not_take_the_rows_in_the_queue(
+    database: Make, engine: Engine
+) -> None:
+    db = database(QUEUED_EMPTY)
+    db.run("UPDATE keywords SET keyword = 'arbre' WHERE id = 1", "app")
+    db.run("INSERT INTO keywords (id, category_id, keyword) VALUES (70, 1, 'tree')", "app")
+    db.rows(tag("tree", image=41), "app")
+    assert db.rows(COUNTS) == [("arbre", 1, 40), ("tree", 70, 1), ("bridge", None, 30)]
+    carry_pending(engine(db.url, QUEUE))
+    assert db.rows(COUNTS) == [("arbre", 1, 40), ("tree", 70, 1), ("bridge", None, 30)]
 
 
 def test_rule_11_the_queue_is_carried_beside_a_writer_who_holds_rows(

@@ -24,11 +24,12 @@ from .quote import LEDGER, render, table
 from .sync_carry import carry_function, hangs_function
 from .sync_create import create_function
 from .sync_delete import delete_function, no_action_function, truncate_function
-from .sync_lookup import row_function, update_function
+from .sync_lookup import update_function
 from .sync_parts import FIRST, LAST, trigger_name
 from .sync_path import copy_update_function, hold_function, path_update_function
 from .sync_reference import key_function, text_function
 from .sync_resolve import path_function, resolve_function
+from .sync_row import row_function
 
 ROW = "BEFORE INSERT OR UPDATE"
 

@@ -21,8 +21,8 @@ from . import probes
 from .plpgsql import Trigger, triggers_stand
 from .quote import render, table
 from .sync import of_lookup, sync_lookup_steps, sync_reference_steps
-from .sync_lookup import row_function
 from .sync_path import copy_update_function, hold_function
+from .sync_row import row_function
 
 SQL = sql.SQL
 #: Statements that made a step's object, by the step's id.

@@ -1,10 +1,9 @@
-"""The triggers of a lookup: new rows get their scope, renames carry their text (CORRECTNESS 4, 5).
+"""What a lookup's UPDATE does to the references: renames carry their text (CORRECTNESS 4, 5).
 
 Everything that changes what a text means first passes the gates, so that no batch is half-way with the old meaning, and
 is then worked out for the whole statement at once from its transition tables: only they tell how a text resolved before
 a statement that renamed several rows. A transaction that is not READ COMMITTED cannot see what a batch has just keyed,
-so it leaves an entry in ``normalform.pending`` as well. A change of text, scope or the qualifier's source locks its row
-FOR UPDATE first, which makes it wait for writers as if the column stood in a unique index.
+so it leaves an entry in ``normalform.pending`` as well.
 """
 
 from __future__ import annotations
@@ -14,58 +13,20 @@ from psycopg import sql
 from ..core.model import Lookup, Model, Reference
 from . import gates
 from .plpgsql import Function
-from .quote import column, ledger, raw, table
+from .quote import column, ledger, table
 from .sync_carry import carry_name, hangs_name, has_qualifier
 from .sync_parts import (
     AUTO_LIMIT,
     SQL,
     called,
     function_name,
-    lookup_scope,
-    new,
-    old,
     path_now,
     qualifier_source,
     reference_scope,
+    relevant_columns,
 )
 
 READ_COMMITTED = SQL("current_setting('transaction_isolation') = 'read committed'")
-
-
-def row_function(model: Model, lookup: Lookup) -> Function:
-    """Return the BEFORE row trigger's function: scope, lock, and adoption of a row that sync created."""
-    relevant = relevant_columns(lookup)
-    changed = [SQL("{} IS DISTINCT FROM {}").format(new(c), old(c)) for c in relevant]
-    filled = [SQL("{} IS NOT NULL").format(new(c)) for c in lookup.scope]
-    body = SQL("""
-DECLARE
-    v_scope {scope_type};
-    v_created {key_type};
-    v_before text;
-BEGIN
-    IF TG_OP = 'UPDATE' AND NOT ({changed}) AND {filled} THEN
-        RETURN NEW;
-    END IF;
-    {fill}
-    IF TG_OP = 'UPDATE' AND ({changed}) THEN
-        -- Whoever resolved to this row holds it FOR KEY SHARE: wait for him, whichever of these columns changes.
-        PERFORM FROM {lookup} l WHERE {id} = {old_key} FOR UPDATE;
-        {adopt}
-    END IF;
-    RETURN NEW;
-END
-""").format(
-        scope_type=raw(lookup.scope_types[0]) if lookup.scope_types else SQL("text"),
-        key_type=raw(lookup.key.type),
-        changed=SQL(" OR ").join(changed),
-        filled=SQL(" AND ").join(filled) if filled else SQL("true"),
-        fill=_fill_scope(lookup),
-        lookup=table(lookup.table.name),
-        id=column("l", lookup.key.name),
-        old_key=old(lookup.key.name),
-        adopt=_adopt(model, lookup),
-    )
-    return Function(function_name("lookup_row", lookup.name), body)
 
 
 def update_function(model: Model, lookup: Lookup) -> Function:
@@ -113,14 +74,6 @@ END
         settle=settle(model, lookup, _changes(lookup)),
     )
     return Function(function_name("lookup_update", lookup.name), body)
-
-
-def relevant_columns(lookup: Lookup) -> list[str]:
-    """Return the columns of a lookup that decide what a text means."""
-    source = qualifier_source(lookup)
-    join = lookup.scope_copy.join if lookup.scope_copy is not None else None
-    extra = [c for c in (source, join) if c is not None]
-    return list(dict.fromkeys([lookup.key.name, lookup.text.name, *lookup.scope, *extra]))
 
 
 def settle(model: Model, lookup: Lookup, changes: sql.Composable) -> sql.Composable:
@@ -237,79 +190,6 @@ def _changes(lookup: Lookup) -> sql.Composable:
         lpath=path_now(lookup, "l"),
         lookup=table(lookup.table.name),
         same=same,
-    )
-
-
-def _fill_scope(lookup: Lookup) -> sql.Composable:
-    """New rows get their scope at once; a scope that is not its copy's is refused."""
-    copy = lookup.scope_copy
-    if copy is None:
-        return SQL("")
-    scope = lookup.scope[0]
-    return SQL("""SELECT {source} INTO v_scope FROM {copy} sc WHERE {copy_key} = {join} FOR KEY SHARE;
-    IF FOUND THEN
-        IF {scope} IS NOT NULL AND {scope} IS DISTINCT FROM v_scope
-            AND (TG_OP = 'INSERT' OR {scope} IS DISTINCT FROM {old_scope}) THEN
-            RAISE EXCEPTION USING ERRCODE = '23514',
-                MESSAGE = concat({message}, quote_nullable({scope}::text), {middle}, quote_nullable(v_scope::text)),
-                HINT = {hint};
-        END IF;
-        {scope} := v_scope;
-    END IF;""").format(
-        source=column("sc", copy.column.name),
-        copy=table(copy.table.name),
-        copy_key=column("sc", copy.key),
-        join=new(copy.join),
-        scope=new(scope),
-        old_scope=old(scope),
-        message=sql.Literal(f"{lookup.table.name}.{scope} "),
-        middle=sql.Literal(f" is not that of its {copy.table.name}: "),
-        hint=sql.Literal(f"Leave {scope} out; it follows {copy.join}."),
-    )
-
-
-def _adopt(model: Model, lookup: Lookup) -> sql.Composable:
-    """A rename onto a row that sync created takes over its references; the created row goes (CORRECTNESS 4)."""
-    references = model.references_of(lookup)
-    if not any(r.spec.on_unknown == "create" for r in references):
-        return SQL("")
-    scope: list[sql.Composable] = [new(c) for c in lookup.scope]
-    repoint = [
-        SQL("UPDATE {} t SET {} = {} WHERE {} AND {} = {} AND {} = v_created;").format(
-            table(r.table.name),
-            sql.Identifier(r.key),
-            new(lookup.key.name),
-            reference_scope(r, scope),
-            column("t", r.text.name),
-            new(lookup.text.name),
-            column("t", r.key),
-        )
-        for r in references
-    ]
-    return SQL("""IF {text} IS DISTINCT FROM {old_text} THEN
-            {gates}
-            FOR v_created IN
-                SELECT {id} FROM {lookup} l JOIN {created} d ON d.lookup = {name} AND d.key = {id}::text
-                WHERE {in_scope} AND {lookup_text} = {text} AND {id} <> {key} ORDER BY {id} FOR UPDATE OF l
-            LOOP
-                v_before := coalesce(current_setting('normalform.batch', true), '');
-                PERFORM set_config('normalform.batch', 'on', true);
-                {repoint}
-                PERFORM set_config('normalform.batch', v_before, true);
-                DELETE FROM {lookup} l WHERE {id} = v_created;
-            END LOOP;
-        END IF;""").format(
-        text=new(lookup.text.name),
-        old_text=old(lookup.text.name),
-        gates=gates.shared(lookup.name),
-        id=column("l", lookup.key.name),
-        lookup=table(lookup.table.name),
-        created=ledger("created"),
-        name=sql.Literal(lookup.name),
-        in_scope=lookup_scope(lookup, scope),
-        lookup_text=column("l", lookup.text.name),
-        key=new(lookup.key.name),
-        repoint=SQL("\n                ").join(repoint),
     )
 
 

@@ -107,6 +107,14 @@ def qualifier_source(lookup: Lookup) -> str | None:
     return lookup.path.join if lookup.path is not None else lookup.qualifier_column
 
 
+def relevant_columns(lookup: Lookup) -> list[str]:
+    """Return the columns of a lookup that decide what a text means."""
+    source = qualifier_source(lookup)
+    join = lookup.scope_copy.join if lookup.scope_copy is not None else None
+    extra = [c for c in (source, join) if c is not None]
+    return list(dict.fromkeys([lookup.key.name, lookup.text.name, *lookup.scope, *extra]))
+
+
 def path_now(lookup: Lookup, row: str) -> sql.Composable:
     """Return the qualifier of a lookup row under that alias, read without locks."""
     if lookup.path is not None:

@@ -21,6 +21,7 @@ from ..core.spec import OnUnknown
 from .plpgsql import Function
 from .quote import column, ledger, raw, table
 from .shapes import path_of
+from .sync_carry import has_qualifier
 from .sync_create import create_name
 from .sync_parts import (
     SQL,
@@ -33,10 +34,9 @@ from .sync_parts import (
     old,
     path_locked,
     qualifier_source,
-    relation,
-    shown,
     state_setting,
 )
+from .sync_refuse import disagree, no_row, reject
 from .sync_resolve import resolve_name
 
 
@@ -95,7 +95,7 @@ def key_function(reference: Reference, on_unknown: OnUnknown, *, hard: bool = Fa
         hard: whether a given text may be left without a key at all; constrain says no for a required reference.
     """
     lookup = reference.lookup
-    has_qualifier = _qualified(reference)
+    qualified = has_qualifier(reference)
     body = SQL("""
 DECLARE
     v_key_given boolean;
@@ -190,13 +190,13 @@ END
         lookup_text=column("l", lookup.text.name),
         start=_start(reference)[0],
         lock=lookup_lock(lookup),
-        no_row=_no_row(reference),
-        read_path=SQL("v_path := {};").format(path_locked(lookup, SQL("v_start"))) if has_qualifier else SQL(""),
+        no_row=no_row(reference),
+        read_path=SQL("v_path := {};").format(path_locked(lookup, SQL("v_start"))) if qualified else SQL(""),
         fill=_fill_qualifier(reference),
         path_agrees=_path_agrees(reference),
         check_qualifier=_check_qualifier(reference),
         resolve=_resolve(reference),
-        disagree=_disagree(reference),
+        disagree=disagree(reference),
         old_key=old(reference.key),
         pending=ledger("pending"),
         lookup_name=sql.Literal(lookup.name),
@@ -222,13 +222,9 @@ def _common(reference: Reference) -> dict[str, sql.Composable]:
     }
 
 
-def _qualified(reference: Reference) -> bool:
-    return reference.qualifier is not None and qualifier_source(reference.lookup) is not None
-
-
 def _set_qualifier(reference: Reference, statement: LiteralString) -> sql.Composable:
     """A statement about the qualifier ``{q}``; nothing where there is none to keep."""
-    if not _qualified(reference):
+    if not has_qualifier(reference):
         return SQL("")
     assert reference.qualifier is not None
     return SQL(statement).format(q=new(reference.qualifier.name))
@@ -249,7 +245,7 @@ def _given(reference: Reference) -> sql.Composable:
     def updated(name: str) -> sql.Composable:
         return SQL("{} IS DISTINCT FROM {}").format(new(name), old(name))
 
-    q = reference.qualifier if _qualified(reference) else None
+    q = reference.qualifier if has_qualifier(reference) else None
     return SQL("""IF TG_OP = 'INSERT' THEN
         v_key_given := {key} IS NOT NULL;
         v_text_given := {text};
@@ -281,7 +277,7 @@ def _start(reference: Reference) -> tuple[sql.Composable, sql.Composable]:
     """What the row's qualifier is read from, and its type."""
     lookup = reference.lookup
     source = qualifier_source(lookup)
-    if source is None or not _qualified(reference):
+    if source is None or not has_qualifier(reference):
         return SQL("NULL::text"), SQL("text")
     found = lookup.table.column(source)
     assert found is not None
@@ -290,7 +286,7 @@ def _start(reference: Reference) -> tuple[sql.Composable, sql.Composable]:
 
 def _path_unlocked(reference: Reference) -> sql.Composable:
     lookup = reference.lookup
-    if not _qualified(reference):
+    if not has_qualifier(reference):
         return SQL("NULL::text")
     if lookup.path is not None:
         return path_of(lookup.path, column("l", lookup.path.join))
@@ -300,7 +296,7 @@ def _path_unlocked(reference: Reference) -> sql.Composable:
 
 def _path_agrees(reference: Reference) -> sql.Composable:
     """Whether the qualifier is the row's own; a qualifier that was not given becomes it on the way."""
-    if not _qualified(reference):
+    if not has_qualifier(reference):
         return SQL("true")
     assert reference.qualifier is not None
     return SQL("{} IS NOT DISTINCT FROM v_path").format(new(reference.qualifier.name))
@@ -308,7 +304,7 @@ def _path_agrees(reference: Reference) -> sql.Composable:
 
 def _check_qualifier(reference: Reference) -> sql.Composable:
     """A qualifier that the writer left out: filled, unless on INSERT the text alone says the same."""
-    if not _qualified(reference):
+    if not has_qualifier(reference):
         return SQL("")
     assert reference.qualifier is not None
     return SQL("""IF NOT v_agrees AND NOT v_qualifier_given THEN
@@ -348,101 +344,5 @@ def _unknown(reference: Reference, on_unknown: OnUnknown, hard: bool) -> sql.Com
     END IF;""").format(create)
         )
     if hard or on_unknown == "reject":
-        parts.append(SQL("IF v_do = 'derive' AND v_id IS NULL THEN\n{}\n    END IF;").format(_reject(reference)))
+        parts.append(SQL("IF v_do = 'derive' AND v_id IS NULL THEN\n{}\n    END IF;").format(reject(reference)))
     return SQL("\n    ").join(parts)
-
-
-def _raise(
-    code: str, reference: Reference, message: list[sql.Composable], hint: list[sql.Composable]
-) -> sql.Composable:
-    """RAISE without placeholders: names and texts may hold percent signs."""
-    return SQL(
-        "RAISE EXCEPTION USING ERRCODE = {code}, MESSAGE = concat({message}), HINT = concat({hint}), "
-        "SCHEMA = {schema}, TABLE = {table}, COLUMN = {column};"
-    ).format(
-        code=sql.Literal(code),
-        message=SQL(", ").join(message),
-        hint=SQL(", ").join(hint),
-        schema=sql.Literal(reference.table.name.schema),
-        table=sql.Literal(reference.table.name.name),
-        column=sql.Literal(reference.text.name),
-    )
-
-
-def _quoted(name: str) -> sql.Composable:
-    return SQL("quote_nullable({}::text)").format(new(name))
-
-
-def _scope_shown(reference: Reference) -> sql.Composable:
-    return shown(reference, [new(c.name) for c in reference.scope])
-
-
-def _qualifier_shown(reference: Reference) -> list[sql.Composable]:
-    if reference.qualifier is None:
-        return []
-    return [sql.Literal(f" ({reference.qualifier.name} "), _quoted(reference.qualifier.name), sql.Literal(")")]
-
-
-def _reject(reference: Reference) -> sql.Composable:
-    lookup = reference.lookup
-    return _raise(
-        "23503",
-        reference,
-        [
-            sql.Literal(f"{reference.table.name}.{reference.text.name} "),
-            _quoted(reference.text.name),
-            *_qualifier_shown(reference),
-            _scope_shown(reference),
-            SQL("CASE WHEN v_how = 'ambiguous' THEN ' means several rows of ' ELSE ' means no row of ' END"),
-            relation(lookup.table),
-        ],
-        [
-            SQL("CASE WHEN v_how = 'ambiguous' THEN {} ELSE {} END").format(
-                sql.Literal(f"Write {reference.key}, or what tells the rows apart."),
-                sql.Literal(f"Insert it into {lookup.table.name} first, or write a text that stands there."),
-            )
-        ],
-    )
-
-
-def _no_row(reference: Reference) -> sql.Composable:
-    lookup = reference.lookup
-    return _raise(
-        "23503",
-        reference,
-        [
-            sql.Literal(f"{reference.table.name}.{reference.key} "),
-            _quoted(reference.key),
-            sql.Literal(f" is no row of {lookup.table.name}"),
-            _scope_shown(reference),
-        ],
-        [sql.Literal(f"Write a {lookup.key.name} of {lookup.table.name}, in the row's own scope.")],
-    )
-
-
-def _disagree(reference: Reference) -> sql.Composable:
-    lookup = reference.lookup
-    path: list[sql.Composable] = []
-    if _qualified(reference):
-        path = [SQL("' (' || quote_nullable(v_path) || ')'")]
-    return _raise(
-        "23514",
-        reference,
-        [
-            sql.Literal(f"{reference.table.name}.{reference.text.name} "),
-            _quoted(reference.text.name),
-            *_qualifier_shown(reference),
-            sql.Literal(f" and {reference.key} "),
-            _quoted(reference.key),
-            sql.Literal(f" disagree{'' if reference.scope else ':'}"),
-            _scope_shown(reference),
-            sql.Literal(f"{': ' if reference.scope else ' '}the key is "),
-            SQL("quote_nullable(v_text)"),
-            *path,
-            SQL("CASE WHEN v_id IS NULL THEN {} ELSE {} || v_id::text END").format(
-                sql.Literal(f", the text means no one row of {lookup.table.name}"),
-                sql.Literal(f", the text is {lookup.key.name} "),
-            ),
-        ],
-        [sql.Literal(f"Write {reference.text.name} or {reference.key} alone; the other one follows.")],
-    )
