@@ -237,7 +237,13 @@ def _keep(rows: Rows, name: str, model: Model, reference: Reference, group: Sequ
         kept.append((one.id, one.scope, row.key, one.target["rule"]))
     ids = [one.id for one in group]
     for unique in uniques(model, reference, rows.ctx.baseline):
-        rows.delete(f"{name}:{unique.name}", reference.table.name, ids, losers(reference, unique, kept))
+        # Found once and named by their tids: nobody moves them under our lock, and resolving is the dear part.
+        found = rows.ctx.conn.execute(losers(reference, unique, kept)).fetchall()
+        if found:
+            victims = SQL("SELECT c, decision FROM unnest({}::tid[], {}::bigint[]) v(c, decision)").format(
+                sql.Literal([str(c) for c, _ in found]), sql.Literal([decision for _, decision in found])
+            )
+            rows.delete(f"{name}:{unique.name}", reference.table.name, ids, victims)
 
 
 def widen_step(lookup: Lookup, width: int | None) -> Step:

@@ -192,7 +192,7 @@ def _tentative(suggested: Sequence[Entry]) -> sql.Composable:
 
 def losers(
     reference: Reference, unique: Unique, kept: Sequence[tuple[int, Sequence[str | None], str, Mapping[str, Any]]]
-) -> sql.Composable:
+) -> sql.Composed:
     """Return a query (c, decision): the rows that give way.
 
     Args:

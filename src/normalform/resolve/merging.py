@@ -30,6 +30,8 @@ SQL = sql.SQL
 def merge(rows: Rows, name: str, lookup: Lookup, references: Sequence[Reference], recorded: Recorded) -> None:
     """Give the losers' values, mapping entries and referring rows to the winner, and delete the losers."""
     winner_key = recorded.target["winner"]
+    if not recorded.target["losers"]:
+        return  # a line about another reference says the same
     scope, winner = standing(rows, lookup, winner_key)
     for number, key in enumerate(recorded.target["losers"]):
         step = f"{name}:{number}"
