@@ -1,4 +1,4 @@
-"""CORRECTNESS 4, 5 and 11: renames, moves and adoptions reach the references, at once or through the queue."""
+"""CORRECTNESS 4 and 5: renames, moves and adoptions reach the references at once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ import pytest
 from psycopg import sql
 
 from fix_servers import Database, template
-from fix_sessions import Sessions
-from normalform.db.carry import carry_pending, pending_count
-from normalform.db.work import Context
-from normalform.errors import GateClosed
 from normalform.sql.quote import table
 from normalform.sql.sync import sync_reference_steps
 from syncing import DISAGREEING, apply, expanded, model_of, tag, tags, with_lines
@@ -19,15 +15,10 @@ from syncing import DISAGREEING, apply, expanded, model_of, tag, tags, with_line
 SQL = sql.SQL
 
 Make = Callable[..., Database]
-Open = Callable[[Database], Sessions]
-Engine = Callable[..., Context]
 
-QUEUE = with_lines(lookup='rename = "queue"')
 CREATE = with_lines(machine_tags='on_unknown = "create"')
 FILLED = template("rename-filled", expanded(fill=True))
 EMPTY = template("rename-empty", expanded())
-QUEUED = template("rename-queued", expanded(QUEUE, fill=True))
-QUEUED_EMPTY = template("rename-queued-empty", expanded(QUEUE))
 CREATING = template("rename-creating", expanded(CREATE, before="DELETE FROM public.machine_tags;", fill=True))
 
 COUNTS = "SELECT keyword, keyword_id, count(*) FROM machine_tags WHERE tenant_id = 't' GROUP BY 1, 2 ORDER BY 2, 1"
@@ -229,151 +220,3 @@ def test_a_lookup_goes_on_when_the_texts_are_gone(database: Make) -> None:
         )
     db.run("UPDATE keywords SET keyword = 'arbre' WHERE id = 1; UPDATE keywords SET keyword = 'x' WHERE id = 4", "app")
     assert db.rows("INSERT INTO keywords (category_id, keyword) VALUES (5, 'x') RETURNING tenant_id", "app") == [("u",)]
-
-
-# --------------------------------------------------------------------------------------- the queue
-
-
-def test_rule_11_a_queued_rename_touches_no_row(database: Make, engine: Engine) -> None:
-    db = database(QUEUED)
-    db.run("UPDATE keywords SET keyword = 'arbre' WHERE id = 1", "app")
-    assert db.rows(COUNTS) == [("tree", 1, 40), ("bridge", 2, 15), ("bridge", 3, 15)]
-    assert db.rows(PENDING) == [("text", "1", "tree", "arbre")]
-    ctx = engine(db.url, QUEUE)
-    assert pending_count(ctx.conn) == 1
-    carry_pending(ctx)
-    assert pending_count(ctx.conn) == 0
-    assert db.rows(COUNTS) == [("arbre", 1, 40), ("bridge", 2, 15), ("bridge", 3, 15)]
-    assert db.rows("SELECT keyword FROM keyword_models WHERE keyword_id = 1") == [("arbre",)]
-
-
-def test_rule_11_several_renames_of_one_row_and_of_its_path(database: Make, engine: Engine) -> None:
-    db = database(QUEUED)
-    for statement in (
-        "UPDATE keywords SET keyword = 'arbre' WHERE id = 1",
-        "UPDATE keyword_categories SET name = 'flora' WHERE id = 2",
-        "UPDATE keywords SET keyword = 'Baum' WHERE id = 1",
-        "UPDATE keyword_categories SET name = 'world' WHERE id = 1",
-        "UPDATE keywords SET keyword = 'pont' WHERE id = 2",
-        "UPDATE keywords SET keyword = 'bridge' WHERE id = 2",
-    ):
-        db.run(statement, "app")
-    # Somebody takes the old name meanwhile: his rows are his.
-    db.run("INSERT INTO keywords (id, category_id, keyword) VALUES (70, 3, 'tree')", "app")
-    db.run("UPDATE machine_tags SET keyword = 'tree' WHERE image_id = 7 AND keyword = 'tree'", "app")
-    carry_pending(engine(db.url, QUEUE))
-    assert db.rows(COUNTS) == [("Baum", 1, 40), ("bridge", 2, 15), ("bridge", 3, 15)]
-    assert db.rows(PATHS)[0] == ("world/flora", 1, 40)
-    assert db.rows(PENDING) == []
-
-
-def test_rule_11_a_write_to_a_row_in_the_queue_keeps_its_key(database: Make) -> None:
-    """The qualifier changes while the text is one that a queued rename has yet to carry."""
-    db = database(QUEUED)
-    db.run("UPDATE keywords SET keyword = 'arbre' WHERE id = 1", "app")
-    write = "UPDATE machine_tags SET category = 'mine' WHERE image_id = 3 AND keyword = 'tree' "
-    assert db.rows(write + "RETURNING keyword, keyword_id", "app") == [("arbre", 1)]
-
-
-def test_rule_11_rows_without_a_key_are_carried_from_the_queue(database: Make, engine: Engine) -> None:
-    db = database(QUEUED_EMPTY)
-    db.run("UPDATE keywords SET keyword = 'arbre' WHERE id = 1", "app")
-    # Of two bridges one leaves: its rows would mean the other from now on, so they are settled at once.
-    db.run("UPDATE keywords SET keyword = 'pont' WHERE id = 2", "app")
-    assert db.rows(COUNTS) == [("pont", 2, 15), ("bridge", None, 15), ("tree", None, 40)]
-    carry_pending(engine(db.url, QUEUE))
-    assert db.rows(COUNTS) == [("arbre", 1, 40), ("pont", 2, 15), ("bridge", None, 15)]
-
-
-def test_rule_11_an_old_name_that_comes_back_does_not_take_the_rows_in_the_queue(
-    database: Make, engine: Engine
-) -> None:
-    db = database(QUEUED_EMPTY)
-    db.run("UPDATE keywords SET keyword = 'arbre' WHERE id = 1", "app")
-    db.run("INSERT INTO keywords (id, category_id, keyword) VALUES (70, 1, 'tree')", "app")
-    db.rows(tag("tree", image=41), "app")
-    assert db.rows(COUNTS) == [("arbre", 1, 40), ("tree", 70, 1), ("bridge", None, 30)]
-    carry_pending(engine(db.url, QUEUE))
-    assert db.rows(COUNTS) == [("arbre", 1, 40), ("tree", 70, 1), ("bridge", None, 30)]
-
-
-def test_rule_11_the_queue_is_carried_beside_a_writer_who_holds_rows(
-    database: Make, engine: Engine, sessions: Open
-) -> None:
-    db = database(QUEUED)
-    opened = sessions(db)
-    a = opened.one("writer")
-    db.run("UPDATE keywords SET keyword = 'arbre' WHERE id = 1", "app")
-    a.run("BEGIN; UPDATE machine_tags SET confidence = 2 WHERE image_id = 3")
-    ctx = engine(db.url, QUEUE)
-    carrying = opened.background(lambda: carry_pending(ctx), "carry")
-    opened.monitor.wait_for(
-        "SELECT true WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = %s AND state = 'active' "
-        "AND wait_event_type = 'Lock')",
-        [db.name],
-    )
-    a.run("COMMIT")
-    assert carrying.wait().error is None
-    assert db.rows(COUNTS)[0] == ("arbre", 1, 40)
-    assert db.rows(PENDING) == []
-
-
-def test_rule_11_a_queued_rename_that_meets_a_unique_says_so(database: Make, engine: Engine) -> None:
-    db = database(QUEUED)
-    db.run("UPDATE keywords SET keyword = 'sea' WHERE id = 1", "app")
-    ctx = engine(db.url, QUEUE)
-    with pytest.raises(GateClosed, match="keyword_models: a rename gives a row what another row has already") as caught:
-        carry_pending(ctx)
-    assert caught.value.gate == "collisions"
-    db.run("DELETE FROM keyword_models WHERE keyword_id = 1", "app")
-    carry_pending(ctx)
-    assert db.rows(COUNTS)[0] == ("sea", 1, 40)
-
-
-def test_rule_11_auto_queues_what_more_than_1000_rows_hang_on(database: Make, engine: Engine) -> None:
-    db = database(FILLED)
-    db.run(
-        "INSERT INTO machine_tags (image_id, tenant_id, keyword, tag_type) "
-        "SELECT 1 + g % 40, 't', 'tree', 'x' || g FROM generate_series(1, 1000) g",
-        "app",
-    )
-    db.run("UPDATE keywords SET keyword = 'ocean' WHERE id = 4", "app")
-    assert db.rows(PENDING) == []
-    db.run("UPDATE keywords SET keyword = 'arbre' WHERE id = 1", "app")
-    assert db.rows(PENDING) == [("text", "1", "tree", "arbre")]
-    carry_pending(engine(db.url))
-    assert db.rows(COUNTS)[0] == ("arbre", 1, 1040)
-
-
-def test_rule_11_a_transaction_that_cannot_see_leaves_an_entry(database: Make, engine: Engine, sessions: Open) -> None:
-    """A row is written after the snapshot of the transaction that renames: only the queue can reach it."""
-    db = database(FILLED)
-    a, b = sessions(db).open("rename", "writer")
-    a.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
-    b.run(tag("sea"))
-    a.run("UPDATE keywords SET keyword = 'ocean' WHERE id = 4; COMMIT")
-    assert db.rows(tags())[-1] == ("sea", None, 4)
-    assert db.rows(PENDING) == [("text", "4", "sea", "ocean")]
-    carry_pending(engine(db.url))
-    assert db.rows(tags())[-1] == ("ocean", None, 4)
-    assert db.rows("SELECT keyword FROM permatags GROUP BY 1") == [("ocean",)]
-
-
-def test_batches_and_renames_pass_one_after_the_other(database: Make, sessions: Open) -> None:
-    """A batch that has its gate sees every committed rename; a rename waits for it and then sees its rows."""
-    from normalform.sql import gates
-
-    db = database(EMPTY)
-    batch, rename = sessions(db).open("batch", "rename", role="owner")
-    batch.run("BEGIN; SELECT set_config('normalform.batch', 'on', true)")
-    assert batch.run(gates.exclusive("keyword", 3)) == [(True,)]
-    rename.start("UPDATE keywords SET keyword = 'arbre' WHERE id = 1").wait_until_blocked(by=batch)
-    batch.run("UPDATE machine_tags SET keyword_id = 1 WHERE keyword = 'tree' AND tenant_id = 't' AND image_id < 20")
-    other = sessions(db).one("other batch", role="owner")
-    batch.run("COMMIT")
-    assert rename.wait().error is None
-    assert db.rows(COUNTS) == [("arbre", 1, 40), ("bridge", None, 30)]
-    rename.run("BEGIN; UPDATE keywords SET keyword = 'Baum' WHERE id = 1")
-    assert other.run(gates.exclusive("keyword", 0)) == [(False,)]
-    rename.run("ROLLBACK")
-    assert other.run(gates.exclusive("keyword", 0)) == [(True,)]
