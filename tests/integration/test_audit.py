@@ -189,6 +189,14 @@ def test_what_cannot_be_asked_is_unknown_and_not_good(database: Callable[..., Da
     assert all("permission denied" in u.why for u in report.unchecked)
 
 
+def test_a_unique_index_on_an_expression_is_not_foretold(database: Callable[..., Database]) -> None:
+    db = database(CLEAN)
+    db.run("CREATE UNIQUE INDEX models_lower ON models (tenant_id, lower(keyword), model)")
+    report = run(db)
+    assert [(u.subject, u.what) for u in report.unchecked] == [("models", "NF208")]
+    assert report.findings == ()
+
+
 def test_masked_reports_hold_no_value(database: Callable[..., Database]) -> None:
     db = database(CLEAN)
     for name in ("rows that fold to a keyword", "two names of one person on one picture", "orphans"):

@@ -71,7 +71,12 @@ def _lookup_rows(
     if asked is not None:
         title = f"{several(asked.count, 'row')} of {lookup.table.name} {what}"
         finder.add(code, lookup.name, title, query(lookup), asked.count, sample=asked.sample,
-                   open_columns=(lookup.key.name,))  # fmt: skip
+                   open_columns=_open(lookup))  # fmt: skip
+
+
+def _open(lookup: Lookup) -> tuple[str, ...]:
+    """Return the columns that may be shown where values are hidden: a key that is no text."""
+    return () if lookup.key.is_text else (lookup.key.name,)
 
 
 def _near_lookup(finder: Finder, building: Building, lookup: Lookup) -> None:
@@ -117,6 +122,8 @@ def find_in_reference(finder: Finder, reading: questions.Reading, reference: Ref
     for index in reference.table.indexes:
         if rows_sql.collidable(reference, index):
             _collisions(finder, reading, reference, index)
+        elif index.unique and index.valid and reference.text.name in index.uses:
+            finder.unknown(reference.name, "NF208", f"{index.name} is on an expression of {reference.text.name}")
 
 
 def _long_lookup_values(finder: Finder, building: Building, reference: Reference) -> None:
@@ -131,7 +138,7 @@ def _long_lookup_values(finder: Finder, building: Building, reference: Reference
             rows = several(asked.count, "row")
             title = f"{rows} of {reference.lookup.table.name} have a text or path too long for {reference.table.name}"
             finder.add("NF110", reference.name, title, query, asked.count, sample=asked.sample,
-                       open_columns=(reference.lookup.key.name,))  # fmt: skip
+                       open_columns=_open(reference.lookup))  # fmt: skip
 
 
 def _rows(

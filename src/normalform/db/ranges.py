@@ -12,9 +12,9 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import tuple_row
 
 from ..errors import DatabaseRefused
-from .snapshots import LOCK_MS, SETTINGS, STATEMENT_MS, Extent, Pace, extent  # noqa: F401  (db.mapping_store)
 
 #: Blocks of the first range: 256 MB, which no disk in use needs half a minute for.
 FIRST_BLOCKS = 32768
@@ -85,13 +85,18 @@ def each(
         yield 0, 0
 
 
-def stream(conn: psycopg.Connection, query: str) -> Iterator[tuple[Any, ...]]:
+def stream(conn: psycopg.Connection, query: str, *, row_factory: Any = tuple_row) -> Iterator[Any]:
     """Yield a query's rows as they come, a thousand at a time: neither side keeps them all.
 
     Unlike a server-side cursor this lets the server plan for all the rows, in parallel, and its time limit covers them.
+
+    Args:
+        conn: the session.
+        query: one statement; a ``%`` in it means itself.
+        row_factory: psycopg's, what a row is.
     """
     size = 1000 if psycopg.capabilities.has_stream_chunked() else 1
-    with conn.cursor() as cursor:
+    with conn.cursor(row_factory=row_factory) as cursor:
         yield from cursor.stream(query.encode(), size=size)
 
 

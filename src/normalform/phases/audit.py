@@ -8,12 +8,14 @@ transaction lasts longer than half a minute (CORRECTNESS 28). The ledger need no
 from __future__ import annotations
 
 import hashlib
+import pickle
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psycopg
 from psycopg.rows import dict_row
@@ -40,8 +42,6 @@ from ..sql.quote import render
 __all__ = ["AuditReport", "audit", "iter_rows"]
 
 SETTINGS = {"default_transaction_read_only": "on", "work_mem": "64MB"}
-#: The planner cannot estimate a recursive path, takes a lookup for 40 times its size, and sorts instead of hashing.
-HASHING = "SET LOCAL enable_mergejoin = off; SET LOCAL enable_sort = off"
 Read = Callable[[int, int], None]
 #: Rows fetched at once where every offender is listed.
 FETCHED = 2_000
@@ -128,15 +128,31 @@ def iter_rows(connector: Connector, finding: Finding) -> Iterator[dict[str, Any]
         if finding.ranged is None or finding.relation is None:
             yield from _stream(conn, finding.sql)
             return
-        ranged, kept = finding.ranged, list[dict[str, Any]]()
+        ranged = finding.ranged
+        # A range's rows wait on disk: none may be handed out before the server has given the last one, and there may
+        # be more of them than memory holds.
+        with tempfile.TemporaryFile() as kept:
 
-        def read(first: int, end: int) -> None:
-            with conn.cursor(row_factory=dict_row) as cursor:
-                kept.extend(cursor.execute(ranged(first, end).encode()).fetchall())
+            def read(first: int, end: int) -> None:
+                for row in ranges.stream(conn, ranged(first, end), row_factory=dict_row):
+                    pickle.dump(row, kept)
 
-        for _ in ranges.each(conn, finding.relation, read, kept.clear, first_blocks=4096):
-            yield from kept
-            kept.clear()
+            def forget() -> None:
+                kept.seek(0)
+                kept.truncate()
+
+            for _ in ranges.each(conn, finding.relation, read, forget):
+                kept.seek(0)
+                yield from _unpickled(kept)
+                forget()
+
+
+def _unpickled(kept: IO[bytes]) -> Iterator[dict[str, Any]]:
+    while True:
+        try:
+            yield pickle.load(kept)  # noqa: S301 - a nameless file that this process has just written
+        except EOFError:
+            return
 
 
 def _stream(conn: psycopg.Connection, query: str) -> Iterator[dict[str, Any]]:
@@ -238,9 +254,7 @@ def _read_reference(finder: Finder, building: Building, reference: Reference, si
 
     def read(first: int, end: int) -> None:
         query = render(rows_sql.entries(reference, first, end, stored=finder.stored))
-        with conn.transaction():
-            conn.execute(HASHING)
-            building.add_range(ranges.stream(conn, query))
+        building.add_range(ranges.stream(conn, query))
 
     for _ in _progress(finder, reference.table.oid, f"audit/{reference.name}", read, building.forget_range, sink):
         building.settle()
