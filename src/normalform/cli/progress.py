@@ -33,11 +33,11 @@ class Bars:
     def __init__(self, console: Console) -> None:
         self.progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # names of tables may look like markup
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[unit]}", markup=False),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
             console=console,
             transient=True,
@@ -54,7 +54,8 @@ class Bars:
             elif event.kind == "progress":
                 self._tick(event)
             elif event.kind in ("note", "wait"):
-                self.progress.console.print(f"  [dim]{event.name}: {event.text}[/dim]", highlight=False)
+                text = f"  {event.name}: {event.text}"
+                self.progress.console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
     def _phase(self, event: Event) -> None:
         for task in self.tasks.values():
@@ -111,7 +112,8 @@ class Lines:
                 finished = event.total and event.done >= event.total
                 if finished or now - self.said.get(event.name, 0.0) >= PLAIN_EVERY:
                     self.said[event.name] = now
-                    self._print(f"{event.name}: {event.done:,} of {event.total:,} {event.unit}")
+                    total = f" of {event.total:,}" if event.total else ""
+                    self._print(f"{event.name}: {event.done:,}{total} {event.unit}")
 
     def _print(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
