@@ -26,7 +26,10 @@ def pending_count(conn: psycopg.Connection) -> int:
 
 
 def carry_pending(ctx: Context) -> None:
-    """Carry everything that is queued, in batches beside the application, until nothing is.
+    """Carry everything that is queued now, in batches beside the application.
+
+    What is queued while this runs is taken along, but not waited for: where renames come faster than one look at every
+    reference takes, waiting for an empty queue would never end.
 
     Raises:
         GateClosed: ``held-rows``: somebody holds rows and does not let go; he is named. ``collisions``: a row cannot
@@ -34,10 +37,13 @@ def carry_pending(ctx: Context) -> None:
         Interrupted: Ctrl-C; the batches in hand have committed, the entries stay.
         FencedOut: another run has taken over.
     """
+    row = ctx.conn.execute("SELECT coalesce(max(id), 0) FROM normalform.pending").fetchone()
+    assert row is not None
+    last = int(row[0])
     while True:
         ctx.check_stop()
         entries = ctx.conn.execute("SELECT id, lookup, kind FROM normalform.pending ORDER BY id").fetchall()
-        if not entries:
+        if not any(entry[0] <= last for entry in entries):
             return
         ctx.say("note", "carry", f"{len(entries):,} renames to carry")
         wanted = {(lookup, kind) for _, lookup, kind in entries}
@@ -45,9 +51,9 @@ def carry_pending(ctx: Context) -> None:
         for reference, kind in jobs:
             _carry(ctx, reference, kind)
         # Text first, then paths: a row that waits for both is found by its new text in a second look.
-        if not _anything_open(ctx, jobs):
+        if not _anything_open(ctx, jobs, last):
             with transaction(ctx, ctx.conn, "carry:done"):
-                ids = [entry[0] for entry in entries]
+                ids = [entry[0] for entry in entries if entry[0] <= last]
                 run_sql(ctx, ctx.conn, "carry:forget", "DELETE FROM normalform.pending WHERE id = ANY(%s)", (ids,))
 
 
@@ -76,9 +82,9 @@ def _carry(ctx: Context, reference: Reference, kind: Kind) -> None:
     forget(ctx, work.name)
 
 
-def _anything_open(ctx: Context, jobs: Iterable[tuple[Reference, Kind]]) -> bool:
+def _anything_open(ctx: Context, jobs: Iterable[tuple[Reference, Kind]], last: int) -> bool:
     for reference, kind in jobs:
-        query = open_rows(reference, kind)
+        query = open_rows(reference, kind, last)
         if query is None:
             continue
         row = run_sql(ctx, ctx.conn, f"carry-{kind}:{reference.name}:left", query).fetchone()

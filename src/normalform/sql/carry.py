@@ -69,14 +69,21 @@ def carry_work(reference: Reference, kind: Kind) -> Work | None:
     )
 
 
-def open_rows(reference: Reference, kind: Kind) -> sql.Composed | None:
-    """Return a query of one boolean: whether any row still waits for entries of that kind; None where none can."""
+def open_rows(reference: Reference, kind: Kind, last: int) -> sql.Composed | None:
+    """Return a query of one boolean: whether any row still waits for entries of a kind; None where none can.
+
+    Args:
+        reference: the reference.
+        kind: the kind of entries.
+        last: the number of the last entry that is asked about.
+    """
     shape = _shape(reference, kind)
     if shape is None:
         return None
-    return SQL("WITH nf_entries AS MATERIALIZED ({}) SELECT EXISTS (SELECT FROM {} t JOIN nf_entries e ON {})").format(
-        shape.entries, table(reference.table.name), shape.match
-    )
+    return SQL(
+        "WITH nf_entries AS MATERIALIZED (SELECT * FROM ({}) p WHERE p.entry <= {}) "
+        "SELECT EXISTS (SELECT FROM {} t JOIN nf_entries e ON {})"
+    ).format(shape.entries, sql.Literal(last), table(reference.table.name), shape.match)
 
 
 def _pending(shape: _Shape) -> sql.Composable:
