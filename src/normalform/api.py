@@ -10,12 +10,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from psycopg.sql import SQL, Identifier
 
+from .core.conservation import conserve
 from .core.events import Event, Sink, silent
 from .core.findings import Finding
 from .core.names import QName
@@ -25,6 +26,7 @@ from .core.spec_file import parse
 from .db import ledger
 from .db import status as status_reader
 from .db.connect import Connector
+from .db.conservation import legacy_collisions
 from .db.execute import do_steps, undo_one
 from .db.session import read_model
 from .db.status import Status
@@ -54,6 +56,9 @@ class Options:
         workers: sessions that fill at once; None takes the spec's.
         mask: hide values of rows in everything that is shown.
         stop: set it to end after the batch in hand.
+        uniques: ``deferrable`` builds unique successors while the text stands (legacy ``ON CONFLICT (text)`` upserts
+            go on; targetless ones do not work beside a deferrable constraint), ``late`` leaves them to contract.
+        waive: names of legacy objects that contract may let go without a successor.
     """
 
     url: str
@@ -63,6 +68,8 @@ class Options:
     workers: int | None = None
     mask: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
+    uniques: Literal["deferrable", "late"] = "deferrable"
+    waive: tuple[str, ...] = ()
 
     def runner(self) -> Runner:
         """Return a runner with these options."""
@@ -72,7 +79,7 @@ class Options:
             sink=self.sink,
             strategy=self.strategy,
             workers=self.workers,
-            options={"mask": self.mask},
+            options={"mask": self.mask, "uniques": self.uniques, "waive": self.waive},
             stop=self.stop,
         )
 
@@ -224,9 +231,15 @@ def _hook(ctx: Context, name: str, command: str | None) -> None:
 
 
 def status(options: Options) -> Status:
-    """Read where the migration stands."""
+    """Read where the migration stands; contracted, also the rows that could not go back under the legacy uniques."""
     with Connector(options.url).open("status") as conn:
-        return status_reader.read(conn)
+        state = status_reader.read(conn)
+        if state.last != "contract":
+            return state
+        baseline = ledger.baseline(conn)
+        contracted = conserve(read_model(conn, parse(ledger.stored_spec(conn))), baseline)
+        found = legacy_collisions(conn, [t for t in contracted if t.dropped], mask=options.mask)
+        return replace(state, collisions=tuple(found))
 
 
 def uninstall(options: Options, *, give_up_undo: bool = False) -> list[str]:

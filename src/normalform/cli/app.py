@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -34,6 +35,9 @@ _settings = Settings()
 Strategy = Annotated[str, typer.Option(help="live: beside writers; window: application stopped, writes fenced off.")]
 Workers = Annotated[int | None, typer.Option(min=1, max=8, help="Sessions that work at once; default: the spec's.")]
 Mapping = Annotated[Path, typer.Option("--mapping", help="Local file that keeps the mapping between commands.")]
+Uniques = Annotated[
+    str, typer.Option(help="deferrable: built now, for legacy ON CONFLICT upserts; late: built by contract.")
+]
 DEFAULT_MAPPING = Path("normalform-mapping.sqlite")
 
 
@@ -151,8 +155,28 @@ def _phase_command(name: str, text: str) -> None:
 _phase_command("expand", "Add key columns, the lookup's scope, and sync in both directions. Nothing existing changes.")
 _phase_command("backfill", "Fill the keys, in batches. Safe to run again, and to interrupt.")
 _phase_command("verify", "Prove that keys and text say the same; writes a certificate.")
-_phase_command("constrain", "Build what enforces it: indexes, foreign keys, NOT NULL, the lookup's own unique.")
-_phase_command("contract", "Drop the text; what the keys cannot reproduce is archived first.")
+
+
+@app.command()
+def constrain(workers: Workers = None, strategy: Strategy = "live", uniques: Uniques = "deferrable") -> None:
+    """Build what enforces it: indexes, foreign keys, NOT NULL, the lookup's own unique."""
+    with _settings.options(strategy=_strategy(strategy), workers=workers) as opts:
+        api.phase(replace(opts, uniques=_uniques(uniques)), "constrain")
+    show.result(_settings, {"last": "constrain"}, "constrain done", next_command=_next("constrain"))
+
+
+@app.command()
+def contract(
+    workers: Workers = None,
+    strategy: Strategy = "live",
+    waive: Annotated[
+        list[str] | None, typer.Option(help="Legacy index or constraint that may go without a successor; repeatable.")
+    ] = None,
+) -> None:
+    """Drop the text; what the keys cannot reproduce is archived first."""
+    with _settings.options(strategy=_strategy(strategy), workers=workers) as opts:
+        api.phase(replace(opts, waive=tuple(waive or ())), "contract")
+    show.result(_settings, {"last": "contract"}, "contract done", next_command=_next("contract"))
 
 
 @app.command()
@@ -160,12 +184,13 @@ def run(
     strategy: Strategy = "live",
     until: Annotated[str, typer.Option(help=f"Last phase to do: {', '.join(ORDER)}.")] = "constrain",
     workers: Workers = None,
+    uniques: Uniques = "deferrable",
 ) -> None:
     """Carry out every phase up to a target."""
     if until not in ORDER:
         raise UsageError(f"no phase {until!r}; phases: {', '.join(ORDER)}")
     with _settings.options(strategy=_strategy(strategy), workers=workers) as opts:
-        report = api.run(opts, until=until)
+        report = api.run(replace(opts, uniques=_uniques(uniques)), until=until)
     without = report.seconds_without_writes
     text = f"{report.last} done" + (f", {without:.1f} s without writes" if without is not None else "")
     show.result(_settings, report, text, next_command=_next(report.last))
@@ -243,6 +268,12 @@ def demo(
 def _strategy(text: str) -> Any:
     if text not in ("live", "window"):
         raise UsageError(f"no strategy {text!r}; one of live, window")
+    return text
+
+
+def _uniques(text: str) -> Any:
+    if text not in ("deferrable", "late"):
+        raise UsageError(f"no such uniques {text!r}; one of deferrable, late")
     return text
 
 

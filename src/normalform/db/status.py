@@ -65,7 +65,8 @@ class Waiting:
 class Status:
     """Everything that `status` shows.
 
-    ``last`` is the last phase that is done, or ``start``; ``pending`` counts renames that the runner has yet to carry.
+    ``last`` is the last phase that is done, or ``start``; ``pending`` counts renames that the runner has yet to carry;
+    ``collisions`` (contracted only) has a line for each legacy unique that the rows of now could not go back under.
     """
 
     installed: bool
@@ -79,6 +80,7 @@ class Status:
     tally: tuple[tuple[str, str, int, int], ...] = ()
     unresolved: tuple[tuple[str, int, int], ...] = ()
     sees_all: bool = True
+    collisions: tuple[str, ...] = ()
 
     @property
     def running(self) -> RunStatus | None:
