@@ -117,14 +117,14 @@ def reading(conn: psycopg.Connection, *, shared: str | None = None) -> Iterator[
         shared: an exported snapshot to read through; the timeouts are off then, for nobody writes. None takes one of
             its own under the live limits.
     """
-    conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    limits = {} if shared else {"statement_timeout": f"{STATEMENT_MS}ms", "lock_timeout": f"{LOCK_MS}ms"}
+    begin = [SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").format()]
+    if shared is not None:
+        begin.append(SQL("SET TRANSACTION SNAPSHOT {}").format(shared))
+    # SET, not set_config: a query would take the snapshot before the table is locked.
+    begin += [SQL("SET LOCAL {} = {}").format(raw(name), value) for name, value in {**SETTINGS, **limits}.items()]
     try:
-        if shared is not None:
-            conn.execute(SQL("SET TRANSACTION SNAPSHOT {}").format(shared))
-        limits = {} if shared else {"statement_timeout": f"{STATEMENT_MS}ms", "lock_timeout": f"{LOCK_MS}ms"}
-        for name, value in {**SETTINGS, **limits}.items():
-            # SET, not set_config: a query would take the snapshot before the table is locked.
-            conn.execute(SQL("SET LOCAL {} = {}").format(raw(name), value))
+        conn.execute(SQL("; ").join(begin))
         yield
     except BaseException:
         if not conn.closed and not conn.broken:
