@@ -10,8 +10,9 @@ import pytest
 from expanded import BIG, SMALL, UNFILLED, WRONG, Told, run
 from fix_servers import Database
 from fix_sessions import Sessions
+from normalform.core.events import Event
 from normalform.core.mapping import Entry, How
-from normalform.db import ledger
+from normalform.db import ledger, mapping_read
 from normalform.db.mapping_store import left, newcomers, refresh_mapping
 from normalform.db.work import Context
 from normalform.errors import GateClosed, Interrupted, ProofFailed
@@ -261,13 +262,42 @@ def test_what_is_left_says_why(database: Make) -> None:
         assert (remaining.undecided.rows, remaining.allowed, remaining.fillable) == (0, 0, 80)
 
 
-def test_a_table_that_is_rewritten_while_it_is_read_is_read_again(database: Make) -> None:
-    db = database(SMALL)
-    told = Told().at("mapping:machine_tags:read:after", 1, lambda: db.run("VACUUM FULL public.machine_tags"))
-    with run(db, told) as ctx:
+def test_a_table_that_is_rewritten_between_two_snapshots_is_read_again(
+    database: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapping_read, "RANGE_BLOCKS", 64)
+    monkeypatch.setattr(mapping_read, "GROUP_SECONDS", 0.0)
+    db = database(BIG)
+    db.run("DELETE FROM public.machine_tags WHERE id % 7 = 0")
+    seen: list[int] = []
+
+    def sink(event: Event) -> None:
+        if event.kind == "progress" and event.name == "mapping:machine_tags":
+            seen.append(event.done)
+            if len(seen) == 2:
+                db.run("VACUUM FULL public.machine_tags")
+
+    with run(db, sink) as ctx:
         refresh_mapping(ctx, ctx.model.reference("machine_tags"))
     tally = "SELECT sum(rows)::int FROM normalform.tally WHERE reference = 'machine_tags'"
-    assert db.value(tally) == 80
+    assert db.value(tally) == db.value("SELECT count(*) FROM public.machine_tags")
+    entries = "SELECT how, entries FROM normalform.tally WHERE reference = 'machine_tags' ORDER BY 1"
+    assert db.rows(entries) == [("exact", 4), ("qualified", 2)]
+
+
+def test_a_rename_while_it_is_read_makes_no_newcomer(database: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text and the lookup row that it means are read in one snapshot: the rename shows in both or in neither."""
+    db = database(SMALL)
+    rename = (
+        "BEGIN; UPDATE public.keywords SET keyword = 'arbre' WHERE id = 1;"
+        "UPDATE public.machine_tags SET keyword = 'arbre' WHERE tenant_id = 't' AND keyword = 'tree'; COMMIT"
+    )
+    told = Told().at("mapping:machine_tags:read:after", 1, lambda: db.run(rename))
+    with run(db, told) as ctx:
+        refresh_mapping(ctx, ctx.model.reference("machine_tags"))
+        assert newcomers(ctx) == []
+        refresh_mapping(ctx, ctx.model.reference("machine_tags"))
+        assert newcomers(ctx) == []
 
 
 def test_awkward_names_and_types(database: Callable[[], Database]) -> None:

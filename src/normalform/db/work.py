@@ -94,6 +94,8 @@ def transaction(ctx: Context, conn: psycopg.Connection, name: str, *, token: boo
             ledger.fence_token(conn, ctx.run)
         yield
         ctx.point(f"{name}:before-commit")
+        # A COMMIT can be refused too: the statement_timeout of the transaction counts for it.
+        conn.execute("COMMIT")
     except BaseException:
         if not conn.closed and conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             try:
@@ -101,5 +103,4 @@ def transaction(ctx: Context, conn: psycopg.Connection, name: str, *, token: boo
             except psycopg.Error:
                 conn.close()  # the session is beyond use; the first error is the one to show
         raise
-    conn.execute("COMMIT")
     ctx.point(f"{name}:after-commit")

@@ -15,6 +15,7 @@ from ..core.plan import Lock, Mode, Step
 from ..core.retry import RETRYABLE, waits
 from ..db.batch import vacuum
 from ..db.blocks import Swept, forget, sweep
+from ..db.carry import carry_pending
 from ..db.execute import Handlers, do_steps, lock_holders, undo_steps
 from ..db.mapping_store import Left, Undecided, left, newcomers, refresh_mapping, refreshed_in_run
 from ..db.work import Context, run_sql
@@ -24,7 +25,7 @@ from ..sql.quote import render, table
 
 PHASE = "backfill"
 #: Sweeps of one reference: values that become decided meanwhile are given another, but not for ever.
-SWEEPS = 3
+SWEEPS = 5
 ANALYZE_LOCK_MS = 2_000
 ANALYZE_TRIES = 5
 NEXT = "normalform resolve export, decide, normalform resolve apply, then normalform backfill again"
@@ -36,6 +37,7 @@ def gate(ctx: Context) -> None:
     Raises:
         GateClosed: newcomers, with their numbers and the largest of them.
     """
+    carry_pending(ctx)
     for reference in ctx.model.references:
         # Expand's last step has done this when both phases are one run; what came since is found when all is filled.
         if not refreshed_in_run(ctx, reference):
@@ -106,6 +108,7 @@ def _fill(ctx: Context, name: str) -> None:
     swept, remaining = Swept(0), None
     for _ in range(SWEEPS):
         swept = sweep(ctx, work)
+        carry_pending(ctx)
         remaining = left(ctx, reference)
         # A row may have become fillable behind the sweep: its lookup row was written meanwhile.
         if not remaining.fillable or swept.skipped:

@@ -1,0 +1,116 @@
+"""Backfill with expand's own triggers and an application that renames, inserts and updates all the while.
+
+What each row must point at is written down before the application begins, and by nothing of ours.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+import mini
+from expanded import MORE, Told
+from fix_servers import Database, template
+from fix_sessions import Sessions
+from normalform.db.carry import carry_pending
+from normalform.db.session import open_run
+from normalform.runner import Runner
+
+Make = Callable[[str], Database]
+MakeSessions = Callable[[Database], Sessions]
+Write = Callable[[psycopg.Connection[Any], int], None]
+
+EXPECTED = """
+CREATE TABLE public.expected AS SELECT id, CASE WHEN tenant_id = 'u' THEN 5 WHEN keyword = 'tree' THEN 1
+    WHEN keyword = 'sea' THEN 4 WHEN category = 'travel' THEN 2 ELSE 3 END AS key FROM public.machine_tags;
+"""
+WRONG_KEY = (
+    "SELECT count(*) FROM public.expected e JOIN public.machine_tags t USING (id) "
+    "WHERE t.keyword_id IS DISTINCT FROM e.key"
+)
+NO_KEY = "SELECT count(*) FROM public.machine_tags WHERE keyword_id IS NULL"
+OTHER_TEXT = (
+    "SELECT count(*) FROM public.machine_tags t LEFT JOIN public.keywords k ON k.id = t.keyword_id "
+    "WHERE k.keyword IS DISTINCT FROM t.keyword OR k.tenant_id IS DISTINCT FROM t.tenant_id"
+)
+
+
+def _build(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(mini.SCHEMA)
+        conn.execute(mini.DATA)
+        conn.execute(MORE)
+        conn.execute(EXPECTED)
+        conn.execute("VACUUM ANALYZE")
+    Runner(url, mini.SPEC_TEXT).advance("expand")
+
+
+WRITTEN_TO = template("expanded-by-the-engine", _build)
+
+
+def rename(conn: psycopg.Connection[Any], number: int) -> None:
+    """Rename a keyword that thousands of rows hang on, forth and back; every third time it is rolled back."""
+    name = "arbre" if number % 2 == 0 else "tree"
+    with conn.transaction(force_rollback=number % 3 == 2):
+        conn.execute("UPDATE public.keywords SET keyword = %s WHERE id = 1", (name,))
+
+
+def insert(conn: psycopg.Connection[Any], number: int) -> None:
+    """Insert as old code does (text) and as new code does (key)."""
+    if number % 2:
+        columns, value = "keyword, category", "'bridge', 'games'"
+    else:
+        columns, value = "keyword_id", "4"
+    conn.execute(
+        f"INSERT INTO public.machine_tags (tenant_id, image_id, tag_type, {columns}) "
+        f"SELECT 't', 1 + %s %% 40, 'new' || %s, {value}".encode(),
+        (number, number),
+    )
+
+
+def update(conn: psycopg.Connection[Any], number: int) -> None:
+    """Change something else of a row, which moves it; every third time it is rolled back."""
+    with conn.transaction(force_rollback=number % 3 == 2):
+        conn.execute("UPDATE public.machine_tags SET confidence = %s WHERE id = %s", (number, number * 7919 % 30_000))
+
+
+#: Seconds between two writes: an application, not a load test. Renames of a name with thousands of rows are queued.
+PACE: dict[Write, float] = {rename: 0.3, insert: 0.002, update: 0.002}
+MOST: dict[Write, int] = {rename: 8, insert: 100_000, update: 100_000}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_text_and_key_say_the_same_in_the_end(database: Make, sessions: MakeSessions, workers: int) -> None:
+    db = database(WRITTEN_TO)
+    made = sessions(db)
+    stop = threading.Event()
+    counts: dict[str, int] = {}
+
+    def loop(write: Write) -> Callable[[psycopg.Connection[Any]], None]:
+        def run(conn: psycopg.Connection[Any]) -> None:
+            while not stop.wait(PACE[write]) and counts.get(write.__name__, 0) < MOST[write]:
+                write(conn, counts.get(write.__name__, 0))
+                counts[write.__name__] = counts.get(write.__name__, 0) + 1
+
+        return run
+
+    writers = made.open("renames", "inserts", "updates")
+    for writer, write in zip(writers, (rename, insert, update), strict=True):
+        writer.call(loop(write))
+    told = Told()
+    filling = made.background(lambda: Runner(db.url, mini.SPEC_TEXT, sink=told, workers=workers).advance("backfill"))
+    result = filling.wait(240)
+    stop.set()
+    assert [w.wait(120).error for w in writers] == [None, None, None]
+    if result.error is not None:
+        raise result.error
+    assert len(counts) == 3
+    with open_run(db.url, mini.SPEC_TEXT, "carry") as ctx:
+        carry_pending(ctx)  # what was renamed behind the last pass
+    assert db.value(WRONG_KEY) == 0
+    assert db.value(NO_KEY) == 0
+    assert db.value(OTHER_TEXT) == 0
