@@ -67,6 +67,13 @@ def differing(left: sql.Composable, right: sql.Composable) -> sql.Composed:
     ).format(l=left, r=right)
 
 
+def present(target: Table, source: sql.Composable) -> sql.Composed:
+    """Return the part of an image that the table still has columns for: expand's may have come and gone since."""
+    return SQL(
+        "(SELECT coalesce(jsonb_object_agg(e.k, e.v), '{{}}') FROM jsonb_each({}) e(k, v) WHERE e.k = ANY({}::text[]))"
+    ).format(source, sql.Literal([c.name for c in columns_of(target)]))
+
+
 def exact(alias: str, name: str, value: sql.Composable) -> sql.Composed:
     """Return a condition: the column's text is this one, byte for byte, whatever its collation."""
     return SQL('{}::text COLLATE pg_catalog."C" = {}').format(column(alias, name), value)
@@ -250,12 +257,12 @@ def standing(target: Table, kept: sql.Composable) -> sql.Composed:
         )
     whole = image("t", columns_of(target))
     return SQL(
-        "SELECT t.c, a.id, a.before, a.after FROM (SELECT k.*, "
-        "row_number() OVER (PARTITION BY k.identity ORDER BY k.id) AS n FROM ({kept}) k) a "
+        "SELECT t.c, a.id, a.before, a.after FROM (SELECT k.id, k.before, k.after, {identity} AS identity, "
+        "row_number() OVER (PARTITION BY {identity} ORDER BY k.id) AS n FROM ({kept}) k) a "
         "JOIN (SELECT t.ctid AS c, {whole} AS i, "
         "row_number() OVER (PARTITION BY {whole} ORDER BY t.ctid) AS n FROM {table} t) t "
         "ON t.i = a.identity AND t.n = a.n"
-    ).format(kept=kept, whole=whole, table=table(target.name))
+    ).format(kept=kept, whole=whole, identity=present(target, SQL("k.identity")), table=table(target.name))
 
 
 def delete_standing(target: Table, rows: sql.Composable) -> sql.Composed:
@@ -267,8 +274,11 @@ def delete_standing(target: Table, rows: sql.Composable) -> sql.Composed:
 
 def unchanged(target: Table, rows: sql.Composable) -> sql.Composed:
     """Return those rows of :func:`standing` that still hold what the decision left."""
-    return SQL("SELECT a.* FROM ({rows}) a JOIN {table} t ON t.ctid = a.c WHERE {image} @> a.after").format(
-        rows=rows, table=table(target.name), image=image("t", columns_of(target))
+    return SQL("SELECT a.* FROM ({rows}) a JOIN {table} t ON t.ctid = a.c WHERE {image} @> {after}").format(
+        rows=rows,
+        table=table(target.name),
+        image=image("t", columns_of(target)),
+        after=present(target, SQL("a.after")),
     )
 
 
@@ -335,14 +345,14 @@ def unlike(target: Table, numbers: Sequence[int]) -> sql.Composed:
     )
     return SQL(
         "SELECT t.ctid AS c, a.id, a.before FROM {archive} a JOIN {table} t ON {match} WHERE a.id = ANY({ids}) "
-        "AND NOT {image} @> (SELECT coalesce(jsonb_object_agg(e.k, e.v), '{{}}') FROM jsonb_each(a.before) e(k, v) "
-        "WHERE {image} ? e.k)"
+        "AND NOT {image} @> {before}"
     ).format(
         archive=ARCHIVE,
         table=table(target.name),
         match=match,
         ids=sql.Literal(list(numbers)),
         image=image("t", columns_of(target)),
+        before=present(target, SQL("a.before")),
     )
 
 
