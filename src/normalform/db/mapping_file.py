@@ -148,7 +148,7 @@ class Building:
 
     def end_lookups(self) -> None:
         """Make lookup rows findable by what they fold to, and aliases by their text."""
-        self.db.execute("CREATE INDEX scratch.lookup_fold ON lookup_row (lookup, scope, fold)")
+        self.db.execute("CREATE INDEX scratch.lookup_fold ON lookup_row (lookup, scope, fold, text)")
         self.db.execute("CREATE INDEX scratch.alias_text ON alias_row (lookup, scope, alias)")
 
     @contextmanager
