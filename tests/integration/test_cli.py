@@ -66,6 +66,7 @@ def test_one_migration_there_and_back(nf: Run, db: Database) -> None:
     assert dump_schema(db) == before
 
 
+@pytest.mark.slow
 def test_run_goes_to_a_target_and_again_does_nothing(nf: Run) -> None:
     assert nf("--json", "run", "--until", "backfill").json["last"] == "backfill"
     assert nf("--json", "run", "--until", "constrain").json == {"last": "constrain", "seconds_without_writes": None}
@@ -99,6 +100,7 @@ def test_a_plan_says_what_each_step_locks(nf: Run) -> None:
     assert script.count("BEGIN;") == script.count("COMMIT;")
 
 
+@pytest.mark.slow
 def test_the_ledgers_spec_is_taken_where_there_is_no_file(normalform: Commands, nf: Run, db: Database) -> None:
     assert nf("expand").status == 0
     (normalform.folder / "normalform.toml").unlink()
@@ -134,6 +136,7 @@ def test_audit_that_finds_something(nf: Run, db: Database) -> None:
     assert "lyra" not in nf("--mask", "audit").all
 
 
+@pytest.mark.slow
 def test_verify_that_does_not_hold(nf: Run, db: Database) -> None:
     assert nf("run", "--until", "backfill").status == 0
     with db.connect("admin") as admin:
@@ -207,6 +210,7 @@ def test_a_rollback_to_what_is_not_done(nf: Run, db: Database, target: str) -> N
     assert not ledger_stands(db)
 
 
+@pytest.mark.slow
 def test_uninstall_while_both_matter(nf: Run, db: Database) -> None:
     assert nf("run", "--until", "backfill").status == 0
     assert nf("uninstall").status == 3
@@ -222,6 +226,7 @@ def test_uninstall_while_both_matter(nf: Run, db: Database) -> None:
 # ---------------------------------------------------------------------------------------------- 4: interrupted
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_a_lock_is_waited_for_and_again(
     normalform: Commands, nf: Run, db: Database, sessions: SessionsOf
 ) -> None:
@@ -299,6 +304,7 @@ def test_a_pooling_proxy(normalform: Commands, nf: Run, db: Database, proxies: E
     assert SECRET not in ran.all
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_in_the_middle(
     normalform: Commands, nf: Run, db: Database, proxies: ExitStack, sessions: SessionsOf
 ) -> None:

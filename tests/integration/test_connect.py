@@ -155,6 +155,7 @@ def test_the_database_does_not_exist(db: Database) -> None:
     assert 'database "no_such_database" does not exist' in error.message
 
 
+@pytest.mark.slow
 def test_a_wrong_password(clusters: object, fresh_pg: Callable[..., Cluster]) -> None:
     cluster = fresh_pg()
     rules = cluster.server.data_dir / "pg_hba.conf"
@@ -302,6 +303,7 @@ def test_a_killed_clients_backend_goes_though_it_waits_for_a_lock(
     assert db.value("SELECT count(*) FROM pg_index WHERE indrelid = 'public.t'::regclass AND indisvalid") == 0
 
 
+@pytest.mark.slow
 def test_without_the_interval_it_would_not_go(db: Database, sessions: Callable[[Database], Sessions]) -> None:
     """The same with the setting off: what the rule is for."""
     db.run("CREATE TABLE public.t (x int)")

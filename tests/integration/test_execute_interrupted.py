@@ -99,6 +99,7 @@ def test_stopped_at_every_point_and_resumed_it_comes_to_the_same(db: Database, e
     assert len(back) > 5 * len(PLAN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", range(0, 40, 3))
 def test_turned_back_halfway_nothing_stays(db: Database, engine: Engine, stop_at: int) -> None:
     """Stopped on the way there, and undone from where it stopped."""
