@@ -16,6 +16,7 @@ from .core import phases as order
 from .core.events import Event, Sink, silent
 from .core.phases import State, Transition
 from .db import ledger
+from .db.carry import carry_pending
 from .db.execute import do_steps, undo_steps
 from .db.session import open_run, read_model
 from .db.work import Context, Strategy
@@ -100,6 +101,7 @@ class Runner:
             if missing:
                 raise GateClosed("order", [f"{phase} needs {missing[0]} first"], hint=f"normalform {missing[0]}")
             if phase == "verify" and phase in state.done:
+                _carry_renames(ctx)
                 verify.do(ctx)  # a proof can be asked for again at any time
                 return
             with self.fenced(ctx):
@@ -129,6 +131,7 @@ class Runner:
         module = PHASES[transition.phase]
         undo = transition.direction == "undo"
         ctx.check_stop()
+        _carry_renames(ctx)
         # Either way before the record: a closed gate leaves the phase as it was, neither half done nor half undone.
         gate = getattr(module, "undo_gate", None) if undo else module.gate
         if gate is not None:
@@ -147,6 +150,13 @@ class Runner:
         ctx.point(f"{transition.phase}:finished")
         ctx.sink(Event("phase", transition.phase, "undone" if undo else "done", data={"seconds": seconds}))
         ctx.model = read_model(ctx.conn, ctx.model.spec)
+
+
+def _carry_renames(ctx: Context) -> None:
+    """Carry what sync has queued while texts and keys stand side by side: proofs and undos both need it done."""
+    done = ledger.state(ctx.conn).done
+    if "expand" in done and "contract" not in done:
+        carry_pending(ctx)
 
 
 def _check_legal(state: State, transition: Transition) -> None:

@@ -13,7 +13,7 @@ import psycopg
 
 from ..core.model import Reference
 from ..errors import GateClosed
-from ..sql.carry import KINDS, Kind, carry_work, open_rows
+from ..sql.carry import FORGET_SETTLED, KINDS, SETTLED, Kind, carry_work, open_rows
 from .blocks import forget, sweep
 from .work import Context, run_sql, transaction
 
@@ -28,8 +28,8 @@ def pending_count(conn: psycopg.Connection) -> int:
 def carry_pending(ctx: Context) -> None:
     """Carry everything that is queued now, in batches beside the application.
 
-    What is queued while this runs is taken along, but not waited for: where renames come faster than one look at every
-    reference takes, waiting for an empty queue would never end.
+    What is queued while this runs is taken along, but not waited for, nor are older renames of the same lookup row:
+    where renames come faster than one look at every reference takes, waiting for an empty queue would never end.
 
     Raises:
         GateClosed: ``held-rows``: somebody holds rows and does not let go; he is named. ``collisions``: a row cannot
@@ -42,19 +42,20 @@ def carry_pending(ctx: Context) -> None:
     last = int(row[0])
     while True:
         ctx.check_stop()
-        entries = ctx.conn.execute("SELECT id, lookup, kind FROM normalform.pending ORDER BY id").fetchall()
-        if not any(entry[0] <= last for entry in entries):
+        waiting = ctx.conn.execute(SETTLED, {"last": last}).fetchone()
+        if waiting is None or not waiting[0]:
             return
-        ctx.say("note", "carry", f"{len(entries):,} renames to carry")
-        wanted = {(lookup, kind) for _, lookup, kind in entries}
+        ctx.say("note", "carry", f"{waiting[0]:,} renames to carry")
+        entries = ctx.conn.execute("SELECT DISTINCT lookup, kind FROM normalform.pending").fetchall()
+        wanted = {(lookup, kind) for lookup, kind in entries}
         jobs = [(r, kind) for kind in KINDS for r in ctx.model.references if (r.lookup.name, kind) in wanted]
         for reference, kind in jobs:
             _carry(ctx, reference, kind)
         # Text first, then paths: a row that waits for both is found by its new text in a second look.
         if not _anything_open(ctx, jobs, last):
             with transaction(ctx, ctx.conn, "carry:done"):
-                ids = [entry[0] for entry in entries if entry[0] <= last]
-                run_sql(ctx, ctx.conn, "carry:forget", "DELETE FROM normalform.pending WHERE id = ANY(%s)", (ids,))
+                # Asked again here: an entry that came between the looks may have hidden a row from the second one.
+                run_sql(ctx, ctx.conn, "carry:forget", FORGET_SETTLED, {"last": last})
 
 
 def _carry(ctx: Context, reference: Reference, kind: Kind) -> None:

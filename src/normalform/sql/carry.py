@@ -72,6 +72,8 @@ def carry_work(reference: Reference, kind: Kind) -> Work | None:
 def open_rows(reference: Reference, kind: Kind, last: int) -> sql.Composed | None:
     """Return a query of one boolean: whether any row still waits for entries of a kind; None where none can.
 
+    Entries of a lookup row that has newer ones are left out: while its text waits, nothing can be said of its path.
+
     Args:
         reference: the reference.
         kind: the kind of entries.
@@ -81,9 +83,28 @@ def open_rows(reference: Reference, kind: Kind, last: int) -> sql.Composed | Non
     if shape is None:
         return None
     return SQL(
-        "WITH nf_entries AS MATERIALIZED (SELECT * FROM ({}) p WHERE p.entry <= {}) "
-        "SELECT EXISTS (SELECT FROM {} t JOIN nf_entries e ON {})"
-    ).format(shape.entries, sql.Literal(last), table(reference.table.name), shape.match)
+        "WITH nf_entries AS MATERIALIZED (SELECT * FROM ({entries}) p WHERE p.entry <= {last} AND NOT EXISTS (SELECT "
+        "FROM {pending} n WHERE n.lookup = {lookup} AND n.id > {last} AND {key} = p.id)) "
+        "SELECT EXISTS (SELECT FROM {table} t JOIN nf_entries e ON {match})"
+    ).format(
+        entries=shape.entries,
+        last=sql.Literal(last),
+        pending=ledger("pending"),
+        lookup=sql.Literal(reference.lookup.name),
+        key=key_cast(reference, SQL("n.key")),
+        table=table(reference.table.name),
+        match=shape.match,
+    )
+
+
+#: Entries up to a number whose lookup row has no newer one: what a run can be held to.
+_SETTLED = (
+    "FROM normalform.pending p WHERE p.id <= %(last)s AND NOT EXISTS (SELECT FROM normalform.pending n "
+    "WHERE n.lookup = p.lookup AND n.key = p.key AND n.id > %(last)s)"
+)
+#: How many of those there are, and the statement that forgets them; both take ``last``.
+SETTLED = "SELECT count(*) " + _SETTLED
+FORGET_SETTLED = "DELETE " + _SETTLED
 
 
 def _pending(shape: _Shape) -> sql.Composable:
