@@ -126,11 +126,12 @@ def reading(conn: psycopg.Connection, *, shared: str | None = None) -> Iterator[
     try:
         conn.execute(SQL("; ").join(begin))
         yield
+        # Inside the block: a statement_timeout that is due as the last statement ends cancels the COMMIT instead.
+        conn.execute("COMMIT")
     except BaseException:
         if not conn.closed and not conn.broken:
             conn.execute("ROLLBACK")
         raise
-    conn.execute("COMMIT")
 
 
 def lock_for_reading(conn: psycopg.Connection, name: QName) -> None:
