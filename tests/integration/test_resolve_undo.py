@@ -152,7 +152,7 @@ def test_tables_without_a_key(database: Make, engine: Engine, tmp_path: Path) ->
     assert dump_schema(db, ledger=False) == schema
 
 
-NASTY = '''
+NASTY = """
 CREATE SCHEMA "a;b"; CREATE DOMAIN "a;b"."d""o" AS varchar(40);
 CREATE TABLE "a;b"."loo""kup" ("i;d" uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     "te xt" varchar(20) COLLATE "C" NOT NULL, "sc%ope" integer NOT NULL,
@@ -167,7 +167,7 @@ INSERT INTO "a;b"."loo""kup" VALUES ('00000000-0000-0000-0000-000000000001', 'tr
 INSERT INTO "a;b"."re%f" ("na;me", "sc%ope", weight, much, parts) VALUES ('tree', 1, 0.1, 1.10, '{"a,b",NULL}'),
     ('TREE ', 1, 'Infinity', -0.0000000001, NULL), (E'new\\tline\\n', 1, 1e-30, 5, '{}'),
     (repeat('z', 33), 1, 1, 1, NULL), ('tree', 2, 1, 1, NULL), ('%s', NULL, 1, 1, NULL);
-'''
+"""
 NASTY_SPEC = """
 version = 1
 [lookup.l]

@@ -1,1 +1,1 @@
-"""SQL: shapes, triggers, DDL and the ledger's tables, as functions of the model that return rendered or composed SQL."""
+"""SQL: shapes, triggers, DDL and the ledger's tables, as functions of the model that return SQL."""

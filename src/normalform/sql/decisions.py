@@ -85,8 +85,7 @@ def same_or_null(alias: str, name: str, value: sql.Composable) -> sql.Composed:
 
 
 def lock_rows(target: Table, victims: sql.Composable) -> sql.Composed:
-    """Return a query that locks the victims without ever waiting for one (55P03 instead), in the order of their tids.
-    """
+    """Return a query that locks the victims in the order of their tids, never waiting for one (55P03 instead)."""
     return SQL(
         "SELECT count(*) FROM (SELECT 1 FROM {table} t WHERE t.ctid = ANY(ARRAY(SELECT c FROM ({victims}) v)) "
         "ORDER BY t.ctid FOR UPDATE NOWAIT) r"
