@@ -13,16 +13,7 @@ from normalform.core.model import Reference
 from normalform.db.work import Context
 from normalform.sql.shapes import resolve_all, resolve_few
 
-
-def build(url: str) -> None:
-    import psycopg
-
-    with psycopg.connect(url) as conn:
-        conn.execute(mini.SCHEMA)
-        conn.execute(mini.DATA)
-
-
-MINI = template("mini", build)
+MINI = template("mini", mini.SCHEMA + mini.DATA)
 
 KEYWORD_VALUES: dict[tuple[str | None, str, str | None], tuple[str, int | None]] = {
     ("t", "tree", "nature/plants"): ("exact", 1),
