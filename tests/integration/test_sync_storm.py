@@ -78,11 +78,13 @@ def curate(choose: random.Random) -> str:
     )
 
 
-def run(db: Database, statement: Callable[[random.Random], str], seed: int, seen: Counter[str]) -> None:
+def run(
+    db: Database, statement: Callable[[random.Random], str], seed: int, seen: Counter[str], *, repeatable: bool
+) -> None:
     choose = random.Random(seed)
     with db.connect("app") as app:
         for _ in range(STEPS):
-            level = "REPEATABLE READ" if choose.random() < 0.15 else "READ COMMITTED"
+            level = "REPEATABLE READ" if repeatable and choose.random() < 0.15 else "READ COMMITTED"
             try:
                 with app.transaction():
                     app.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
@@ -122,8 +124,10 @@ def test_text_and_key_say_the_same_after_a_storm(database: Make, engine: Callabl
     db = database(STORM[name])
     seen: Counter[str] = Counter()
     application = partial(write, unique=name != "queue")
-    threads = [threading.Thread(target=run, args=(db, application, seed, seen)) for seed in range(4)]
-    threads += [threading.Thread(target=run, args=(db, curate, seed, seen)) for seed in (10, 11)]
+    # A rename of a REPEATABLE READ transaction always goes to the queue, where a unique would stop it for good.
+    repeatable = {"repeatable": name == "queue"}
+    threads = [threading.Thread(target=run, args=(db, application, s, seen), kwargs=repeatable) for s in range(4)]
+    threads += [threading.Thread(target=run, args=(db, curate, s, seen), kwargs=repeatable) for s in (10, 11)]
     threads += [threading.Thread(target=fill, args=(db, 20, seen))]
     for thread in threads:
         thread.start()
