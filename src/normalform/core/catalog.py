@@ -7,6 +7,7 @@ Decides nothing and never holds an OID across sessions for anything but display.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -225,6 +226,11 @@ def table_from_json(data: Mapping[str, Any]) -> Table:
     return result
 
 
+@functools.cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    return typing.get_type_hints(kind)  # compiles every annotation: a third of a small run's time without the cache
+
+
 def _build(kind: Any, data: Any) -> Any:
     if data is None:
         return None
@@ -238,6 +244,6 @@ def _build(kind: Any, data: Any) -> Any:
             return tuple(_build(args[0], v) for v in data)
         return tuple(_build(a, v) for a, v in zip(args, data, strict=True))
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         return kind(**{k: _build(hints[k], v) for k, v in data.items() if k in hints})
     return data
