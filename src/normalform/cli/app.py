@@ -259,7 +259,7 @@ def demo(
     rows: Annotated[int | None, typer.Option(min=1000, help="Fewer machine tags than the data's 1,080,986.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the server up and print its URL.")] = False,
 ) -> None:
-    """The whole job on real data, on an embedded PostgreSQL 18: about three minutes."""
+    """The whole job on real data, on an embedded PostgreSQL 18."""
     from ..demo.main import demo as run_demo
 
     run_demo(_settings.out, rows=rows, keep=keep)
