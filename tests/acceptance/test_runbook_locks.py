@@ -204,7 +204,9 @@ def test_9_validate_lets_writers_pass(book: Database, tmp_path: Path) -> None:
     validations = 0
     for step in api.plan(migration.options, "constrain"):
         with book.connect() as connection:
-            connection.execute("SET lock_timeout = '30s'")  # a VALIDATE that waits for the writer fails, and does not hang
+            connection.execute(
+                "SET lock_timeout = '30s'"
+            )  # a VALIDATE that waits for the writer fails, and does not hang
             for statement in step.do:
                 if "VALIDATE" not in statement:
                     connection.execute(statement.encode())
