@@ -39,7 +39,8 @@ INSERT INTO public.image_tags (id, tenant_id, image_id, keyword, category) VALUE
     (204, NULL, 6, 'tree', 'nature/plants'),           -- drop: no tenant
     (205, 't', 7, 'bridge', NULL);                     -- choose 2
 INSERT INTO public.keyword_models (id, tenant_id, keyword, model_name) VALUES
-    (201, 't', 'quasar', 'm1');                        -- create
+    (201, 't', 'quasar', 'm1'),                        -- create
+    (202, 't', 'bridge', 'm1');                        -- split: nothing in the row tells which bridge
 """
 DIRTY = template("dirty", script(mini.SCHEMA, mini.DATA, DEFECTS, """
     SELECT setval(pg_get_serial_sequence('public.' || t, 'id'), 1000) FROM unnest(
@@ -61,6 +62,7 @@ DECISIONS = [
     line("image_tags", None, "tree", "nature/plants", "drop"),
     line("image_tags", "t", "bridge", None, "choose", "2"),
     line("keyword_models", "t", "quasar", None, "create", "nature"),
+    line("keyword_models", "t", "bridge", None, "split"),
     line("faces", "t", "Nobody Known", None, "null"),
 ]
 
@@ -72,6 +74,7 @@ MEANT = {
     ("permatags", 201): None, ("permatags", 202): ("sea", 1), ("permatags", 203): ("sea", 1),
     ("image_tags", 201): ("zeppelin", 3), ("image_tags", 202): ("zeppelin", 3), ("image_tags", 203): None,
     ("image_tags", 204): None, ("image_tags", 205): ("bridge", 3), ("keyword_models", 201): ("quasar", 1),
+    ("keyword_models", 202): ("bridge", 3),
 }  # fmt: skip
 MEANT_SQL = """
 SELECT 'machine_tags', t.id, k.keyword, k.category_id FROM machine_tags t JOIN keywords k ON k.id = keyword_id WHERE t.id BETWEEN 201 AND 299
@@ -79,6 +82,9 @@ UNION ALL SELECT 'permatags', t.id, k.keyword, k.category_id FROM permatags t JO
 UNION ALL SELECT 'image_tags', t.id, k.keyword, k.category_id FROM image_tags t JOIN keywords k ON k.id = keyword_id WHERE t.id BETWEEN 201 AND 299
 UNION ALL SELECT 'keyword_models', t.id, k.keyword, k.category_id FROM keyword_models t JOIN keywords k ON k.id = keyword_id WHERE t.id BETWEEN 201 AND 299
 """
+#: The categories of the model that was split: one row each, once contract has dropped the text that holds them together.
+SPLIT_SQL = "SELECT k.category_id FROM keyword_models t JOIN keywords k ON k.id = keyword_id WHERE k.keyword = 'bridge' ORDER BY 1"
+SPLIT = [(3,), (4,)]
 
 
 def meant() -> dict[tuple[str, int], tuple[str, int]]:

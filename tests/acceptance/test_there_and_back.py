@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from acceptance.migration import CHANGING, Look, Migration, assert_same, look
-from acceptance.scenes import DECISIONS, DEMO, DEMO_ROWS, DIRTY, MEANT_SQL, meant
+from acceptance.scenes import DECISIONS, DEMO, DEMO_ROWS, DIRTY, MEANT_SQL, SPLIT, SPLIT_SQL, meant
 from fix_servers import Database
 from normalform import api
 from normalform.demo import decide, truth
@@ -54,18 +54,26 @@ def test_every_phase_done_undone_done_and_completed_twice(database: Make, tmp_pa
             first = _do(migration, phase)
             migration.back(previous)
             assert_same(look(db, exact=False), before)
-            # The keys of created rows come from a sequence, which no undo winds back.
-            db.run("SELECT setval(pg_get_serial_sequence('keywords', 'id'), 1000)")
+            _wind_back(db)
             assert_same(_do(migration, phase), first)
             before = first
             if phase == "backfill":
                 migration.to("verify")
+            if phase == "constrain":
+                assert db.rows(SPLIT_SQL) == SPLIT[:1]
         finals.append(before)
+        assert db.rows(SPLIT_SQL) == SPLIT
         assert {(r[0], r[1]): (r[2], r[3]) for r in db.rows(MEANT_SQL)} == meant()
         migration.back("start")
         assert_same(look(db, exact=False), untouched)
-        db.run("SELECT setval(pg_get_serial_sequence('keywords', 'id'), 1000)")
+        _wind_back(db)
     assert_same(finals[1], finals[0])
+
+
+def _wind_back(db: Database) -> None:
+    """The ids of rows that a phase makes come from sequences, which no undo winds back."""
+    for table in ("keywords", "keyword_models"):
+        db.run(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), 1000)")
 
 
 def _do(migration: Migration, phase: str) -> Look:

@@ -9,6 +9,7 @@ import pytest
 
 from compare import checksums
 from fix_servers import Database
+from normalform.core.conservation import conserve
 from normalform.db.work import Context
 from normalform.phases import resolve
 from normalform.sql.splitting import make_copies, remember_copies, withdraw_copies
@@ -40,18 +41,19 @@ def test_copies_come_with_the_drop_and_go_before_the_text_comes_back(
     db.run(KEYED)
     before = checksums(db)
     reference = ctx.model.reference("keyword_models")
+    (conserved,) = [t for t in conserve(ctx.model, ctx.baseline) if t.name.name == "keyword_models"]
     for _ in range(2):
         with ctx.conn.transaction():
             ctx.conn.execute(remember_copies(reference))
             ctx.conn.execute("CREATE TABLE public.texts AS SELECT *, ctid AS c FROM public.keyword_models")
             ctx.conn.execute("ALTER TABLE public.keyword_models DROP COLUMN keyword")
-            ctx.conn.execute(make_copies(reference))
+            ctx.conn.execute(make_copies(conserved, reference))
         copies = [row for row in db.rows(ROWS) if row[0] in (2, 3)]
         assert copies == [(2, "m1", 1), (2, "m2", 1), (3, "m", 1), (3, "m1", 1), (3, "m2", 1)]
         assert db.value("SELECT count(*) FROM keyword_models WHERE tenant_id = 'u' AND keyword_id = 2") == 0
         if not keyless:
             db.run("UPDATE keyword_models SET keyword_id = 4 WHERE keyword_id = 2 AND model_name = 'm2'", "app")
-        ctx.conn.execute(withdraw_copies(reference))
+        ctx.conn.execute(withdraw_copies(conserved, reference))
         assert db.value("SELECT count(*) FROM keyword_models") == db.value("SELECT count(*) FROM texts")
         db.run(
             "ALTER TABLE keyword_models ADD COLUMN keyword varchar(255);"

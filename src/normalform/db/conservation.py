@@ -18,6 +18,8 @@ from ..errors import ProofFailed
 from ..sql import collisions as queries
 from ..sql.quote import LEDGER, render, table
 from ..sql.residue import legacy_rows, residue_exists
+from ..sql.splitting import no_copy, split_references
+from .ledger import installed
 from .work import Context
 
 SQL = sql.SQL
@@ -101,13 +103,16 @@ def legacy_collisions(conn: psycopg.Connection, tables: Iterable[Conserved], *, 
         A line for each legacy unique that could not come back.
     """
     lines = []
+    split = splits(conn)
     for conserved in tables:
         legacy = conserved.legacy
+        # The copies of split rows go before the texts come back.
+        left_out = [no_copy(conserved, r) for r in conserved.going() if r.name in split]
         uniques = [i for i in legacy.indexes if i.unique]
         uniques += [i for c, i in legacy.constraints if i is not None and c.kind in ("p", "u")]
         for index in uniques:
             if conserved.current.index(index.name) is None:
-                lines += _colliding(conn, legacy_rows(conserved), conserved.current, index, mask=mask)
+                lines += _colliding(conn, legacy_rows(conserved, left_out), conserved.current, index, mask=mask)
     return lines
 
 
@@ -118,6 +123,11 @@ def dependents(conn: psycopg.Connection, conserved: Conserved) -> list[str]:
         {"table": render(table(conserved.name)), "columns": list(conserved.dropped), "ledger": LEDGER},
     ).fetchall()
     return [f"{conserved.name}: {r[0]} depends on {', '.join(map(display, r[1]))}" for r in rows]
+
+
+def splits(conn: psycopg.Connection) -> frozenset[str]:
+    """Return the references of which a value is split; none where there is no ledger yet."""
+    return frozenset(row[0] for row in conn.execute(split_references())) if installed(conn) else frozenset()
 
 
 def unkept(conn: psycopg.Connection, conserved: Conserved) -> list[str]:

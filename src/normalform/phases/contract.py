@@ -27,6 +27,7 @@ from ..db.conservation import (
     interim_plain,
     legacy_collisions,
     lost_lines,
+    splits,
     unkept,
     waived,
 )
@@ -41,6 +42,7 @@ from ..sql.batch import Work
 from ..sql.constraint_steps import either, negated
 from ..sql.quote import LEDGER, render, table
 from ..sql.residue import forget_residue
+from ..sql.splitting import make_copies, remember_copies, withdraw_copies
 from ..sql.successor_steps import primary_steps, switch_steps
 from ..sql.sync_away import Recorded, drop_reference_sync, sync_away_steps
 from ..sql.way_back import columns_back, columns_gone, marks_back, way_back
@@ -85,6 +87,7 @@ def plan(
     baseline: Mapping[QName, Table],
     interim: Mapping[QName, frozenset[str]] | None = None,
     recorded: Recorded | None = None,
+    split: frozenset[str] = frozenset(),
 ) -> list[Step]:
     """Return the steps of contract.
 
@@ -94,6 +97,7 @@ def plan(
         interim: by table, the unique successors that constrain left as plain indexes; all others stand as deferrable
             constraints.
         recorded: what expand and constrain made of sync, from the ledger; what the model would make where it is absent.
+        split: the references of which a value is split, so that rows are copied when their text goes.
     """
     tables = _contracted(model, baseline)
     steps: list[Step] = []
@@ -105,7 +109,7 @@ def plan(
     # Undone between the columns' coming back and the refill: from then on nobody writes a row without its text.
     going = [reference for conserved in tables for reference in conserved.going()]
     steps += sync_away_steps(PHASE, model, going, recorded or {})
-    return steps + [_drop(model, conserved) for conserved in tables]
+    return steps + [_drop(model, conserved, split) for conserved in tables]
 
 
 def steps_for(ctx: Context) -> list[Step]:
@@ -113,7 +117,7 @@ def steps_for(ctx: Context) -> list[Step]:
     states = step_states(ctx.conn, BEFORE)
     interim = {t.name: interim_plain(states, BEFORE, t) for t in _contracted(ctx.model, ctx.baseline)}
     recorded = {s.id: s.do for phase in ("expand", BEFORE) for s in recorded_steps(ctx.conn, phase)}
-    return plan(ctx.model, ctx.baseline, interim, recorded)
+    return plan(ctx.model, ctx.baseline, interim, recorded, splits(ctx.conn))
 
 
 def do(ctx: Context) -> None:
@@ -249,15 +253,26 @@ def _archive(conserved: Conserved, reference: Reference) -> list[Step]:
     return steps
 
 
-def _drop(model: Model, conserved: Conserved) -> Step:
-    """One short transaction: triggers first, since they read the columns; then the columns and all that is on them."""
+def _drop(model: Model, conserved: Conserved, split: frozenset[str]) -> Step:
+    """One short transaction: triggers first, since they read the columns; then the columns and all that is on them.
+
+    Where a value is split, the rows are copied in it too: no reader sees the one without the other. That reads the
+    table under its lock, as long as it takes.
+    """
     statements: list[str] = []
     for reference in conserved.going():
         statements += drop_triggers(conserved, reference)
         statements += drop_reference_sync(model, reference)
+    copied = [reference for reference in conserved.going() if reference.name in split]
+    statements += [remember_copies(reference) for reference in copied]
     statements += [columns.drop_column(conserved.name, c) for c in conserved.dropped]
+    statements += [make_copies(conserved, reference) for reference in copied]
+    back = [withdraw_copies(conserved, reference) for reference in copied]
+    if copied:
+        # ALTER TABLE refuses a table on which deferred foreign keys of others have a deletion still to check.
+        back.append("SET CONSTRAINTS ALL IMMEDIATE")
     # As they are now, widened columns included; expand's own undo narrows them again.
-    back = [statement for c in conserved.legacy.columns for statement in columns.add_column(conserved.name, c)]
+    back += [statement for c in conserved.legacy.columns for statement in columns.add_column(conserved.name, c)]
     return Step(
         id=f"{PHASE}/drop/{conserved.name}",
         phase=PHASE,
@@ -268,8 +283,10 @@ def _drop(model: Model, conserved: Conserved) -> Step:
         gone=columns_back(conserved),
         lock=Lock.ACCESS_EXCLUSIVE,
         undo_lock=Lock.ACCESS_EXCLUSIVE,
+        mode=Mode.REWRITE if copied else Mode.TRANSACTION,
+        undo_mode=Mode.REWRITE if copied else Mode.TRANSACTION,
         table=render(table(conserved.name)),
-        reason="the keys say it all, and the archive the rest",
+        reason="the keys say it all, and the archive the rest" + ("; split rows are copied" if copied else ""),
         claims=False,
     )
 

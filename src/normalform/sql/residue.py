@@ -8,12 +8,14 @@ not filled yet (NULL beside a key) for the row's own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from psycopg import sql
 
 from ..core.catalog import Column
 from ..core.conservation import Conserved
 from ..core.model import Lookup, Reference
-from .quote import column, ledger, raw, render, table
+from .quote import column, conjunction, ledger, raw, render, table
 from .shapes import all_paths, path_of
 
 SQL = sql.SQL
@@ -106,10 +108,14 @@ def entry(reference: Reference, identity_of: sql.Composable, key: sql.Composable
     ).format(ledger("residue"), sql.Literal(reference.name), identity_of, key)
 
 
-def legacy_rows(conserved: Conserved) -> sql.Composable:
+def legacy_rows(conserved: Conserved, only: Sequence[sql.Composable] = ()) -> sql.Composable:
     """Return a subquery, under the table's own name, of the rows as they would be with their texts back.
 
     It reads the whole lookup and archive once; for asking what a legacy unique would refuse (CORRECTNESS 32).
+
+    Args:
+        conserved: the table.
+        only: conditions on row ``t`` that the rows must fulfil.
     """
     kept = [c.name for c in conserved.current.columns if c.name not in conserved.dropped]
     picked: list[sql.Composable] = [column("t", c) for c in kept]
@@ -156,7 +162,8 @@ def legacy_rows(conserved: Conserved) -> sql.Composable:
                 e=sql.Identifier(entry), q=path
             )
             picked.append(_legacy_column(conserved, qualifier, value))
-    return SQL("(SELECT {picked} FROM ONLY {table} t {joins}) AS {alias}").format(
+    return SQL("(SELECT {picked} FROM ONLY {table} t {joins} WHERE {only}) AS {alias}").format(
+        only=conjunction(only),
         picked=SQL(", ").join(picked),
         table=table(conserved.name),
         joins=SQL(" ").join(joins),

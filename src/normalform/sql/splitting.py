@@ -13,6 +13,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from ..core.catalog import Column, Table
+from ..core.conservation import Conserved
 from ..core.model import Reference
 from .decisions import columns_of, identity_columns, image, same_or_null, value_of
 from .quote import column, conjunction, names, raw, render, table
@@ -37,6 +38,7 @@ def remember_copies(reference: Reference) -> str:
             "FROM normalform.decision d CROSS JOIN LATERAL jsonb_array_elements_text(d.target::jsonb -> 'keys') "
             'WITH ORDINALITY k(v, n) JOIN {table} t ON {text}::text COLLATE pg_catalog."C" = d.value AND {scope} '
             "AND {key}::text = d.target::jsonb ->> 'key' "
+            "JOIN {lookup} l ON {lookup_key}::text = k.v "
             "WHERE d.reference = {reference} AND d.decision = 'split' AND d.state = 'applied' AND k.n > 1 "
             "ORDER BY t.ctid, k.n"
         ).format(
@@ -48,15 +50,16 @@ def remember_copies(reference: Reference) -> str:
             text=column("t", reference.text.name),
             scope=scope,
             key=column("t", reference.key),
+            lookup=table(reference.lookup.table.name),
+            lookup_key=column("l", reference.lookup.key.name),
             reference=sql.Literal(reference.name),
         )
     )
 
 
-def make_copies(reference: Reference) -> str:
-    """Return the statement that makes the noted copies, after the text has gone, and notes which rows they are."""
-    target, key = reference.table, reference.key
-    gone = {reference.text.name} | ({reference.qualifier.name} if reference.qualifier else set())
+def make_copies(conserved: Conserved, reference: Reference) -> str:
+    """Return the statement that makes the noted copies, after the texts have gone, and notes which rows they are."""
+    target, key, gone = reference.table, reference.key, conserved.dropped
     copied = [c for c in columns_of(target) if c.name not in gone and c.name != key and not _own(target, c)]
     left = [c for c in columns_of(target) if c.name not in gone and c.name != key]
     values = [value_of(SQL("p.after"), c) for c in copied]
@@ -71,7 +74,8 @@ def make_copies(reference: Reference) -> str:
     return render(
         SQL(
             "WITH p AS (DELETE FROM normalform.archive WHERE relation = {relation} AND action = 'insert' "
-            "AND identity = {planned} RETURNING id, after), "
+            "AND identity = {planned} AND decision IN (SELECT id FROM normalform.decision WHERE reference = {reference}) "
+            "RETURNING id, after), "
             "m AS (INSERT INTO {table} AS t ({columns}) SELECT {values} FROM p ORDER BY p.id "
             "RETURNING {identity} AS identity, {key}::text AS k{scopes}) "
             "INSERT INTO normalform.archive (decision, relation, action, identity, after) "
@@ -98,33 +102,62 @@ def make_copies(reference: Reference) -> str:
     )
 
 
-def withdraw_copies(reference: Reference) -> str:
-    """Return the statement that deletes the copies, before the text comes back; what new code made of them is kept."""
-    target, key = reference.table, reference.key
-    gone = {reference.text.name} | ({reference.qualifier.name} if reference.qualifier else set())
-    by = [c for c in identity_columns(target) if c.name not in gone and c.name != key]
-    match = [
-        SQL("{} = {}").format(column("t", c.name), value_of(SQL("a.identity"), c)) for c in by if target.primary_key
-    ]
-    if not target.primary_key:
-        match = [same_or_null("t", c.name, SQL("(a.identity ->> {})").format(sql.Literal(c.name))) for c in by]
-    match.append(SQL("{}::text = a.identity ->> {}").format(column("t", key), sql.Literal(key)))
-    if _keyed_alone(target, by):
-        match.pop()  # new code may have given the copy another key since
+def withdraw_copies(conserved: Conserved, reference: Reference) -> str:
+    """Return the statement that deletes the copies, before the texts come back; what new code made of them is kept.
+
+    Of rows that look alike, in a table without primary key, as many go as were made.
+    """
+    target = reference.table
     return render(
         SQL(
-            "WITH g AS (DELETE FROM {table} t USING normalform.archive a WHERE a.relation = {relation} "
-            "AND a.action = 'insert' AND a.restored IS NULL AND a.decision IN (SELECT id FROM normalform.decision "
-            "WHERE reference = {reference} AND decision = 'split') AND {match} RETURNING a.id, {image} AS last) "
-            "UPDATE normalform.archive a SET restored = true, before = g.last FROM g WHERE a.id = g.id"
+            "WITH a AS (SELECT a.id, a.identity, row_number() OVER (PARTITION BY a.identity ORDER BY a.id) AS n "
+            "FROM normalform.archive a WHERE {standing}), "
+            "g AS (SELECT a.id, t.ctid AS at, a.n, row_number() OVER (PARTITION BY a.id ORDER BY t.ctid) AS i "
+            "FROM a JOIN {table} t ON {match}), "
+            "d AS (DELETE FROM {table} t USING g WHERE g.n = g.i AND t.ctid = g.at RETURNING g.id, {image} AS last) "
+            "UPDATE normalform.archive a SET restored = true, before = d.last FROM d WHERE a.id = d.id"
         ).format(
             table=table(target.name),
-            relation=sql.Literal(render(table(target.name))),
-            reference=sql.Literal(reference.name),
-            match=conjunction(match),
-            image=image("t", [c for c in columns_of(target) if c.name not in gone]),
+            standing=_standing(reference),
+            match=_is_copy(conserved, reference),
+            image=image("t", [c for c in columns_of(target) if c.name not in conserved.dropped]),
         )
     )
+
+
+def no_copy(conserved: Conserved, reference: Reference) -> sql.Composed:
+    """Return the condition that row ``t`` is none of the copies that stand now."""
+    return SQL("NOT EXISTS (SELECT FROM normalform.archive a WHERE {} AND {})").format(
+        _standing(reference), _is_copy(conserved, reference)
+    )
+
+
+def split_references() -> str:
+    """Return the query for the names of the references of which a value is split."""
+    return "SELECT DISTINCT reference FROM normalform.decision WHERE decision = 'split' AND state = 'applied'"
+
+
+def _standing(reference: Reference) -> sql.Composed:
+    return SQL(
+        "a.relation = {relation} AND a.action = 'insert' AND a.restored IS NULL AND a.decision IN "
+        "(SELECT id FROM normalform.decision WHERE reference = {reference} AND decision = 'split')"
+    ).format(
+        relation=sql.Literal(render(table(reference.table.name))),
+        reference=sql.Literal(reference.name),
+    )
+
+
+def _is_copy(conserved: Conserved, reference: Reference) -> sql.Composed:
+    """Return the condition that row ``t`` is the copy that entry ``a`` names."""
+    target, key = reference.table, reference.key
+    by = [c for c in identity_columns(target) if c.name not in conserved.dropped and c.name != key]
+    if target.primary_key:
+        match = [SQL("{} = {}").format(column("t", c.name), value_of(SQL("a.identity"), c)) for c in by]
+    else:
+        match = [same_or_null("t", c.name, SQL("(a.identity ->> {})").format(sql.Literal(c.name))) for c in by]
+    if not _keyed_alone(target, by):  # else new code may have given the copy another key since
+        match.append(SQL("{}::text = a.identity ->> {}").format(column("t", key), sql.Literal(key)))
+    return conjunction(match)
 
 
 def uncopied(reference: Reference) -> str | None:
