@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from psycopg.sql import SQL, Identifier
 
 from .core.conservation import conserve
 from .core.events import Event, Sink, silent
+from .core.explanation import Explanation
 from .core.findings import Finding
 from .core.names import QName
 from .core.phases import START, State
@@ -28,6 +29,7 @@ from .db import status as status_reader
 from .db.connect import Connector
 from .db.conservation import legacy_collisions
 from .db.execute import do_steps, undo_one
+from .db.explain import explain as explain_row
 from .db.session import read_model
 from .db.status import Status
 from .db.work import Context, Strategy, run_sql
@@ -240,6 +242,27 @@ def status(options: Options) -> Status:
         contracted = conserve(read_model(conn, parse(ledger.stored_spec(conn))), baseline)
         found = legacy_collisions(conn, [t for t in contracted if t.dropped], mask=options.mask)
         return replace(state, collisions=tuple(found))
+
+
+def explain(options: Options, table_name: str, key: Sequence[str]) -> list[Explanation]:
+    """Explain a row: its old text, the key that it has, the rule or decision that moved it, by whom, in which batch.
+
+    Reads only; works before, during and after the migration.
+
+    Args:
+        options: the database.
+        table_name: a reference's table as SQL writes it, or a reference's name.
+        key: the primary key's values, in the order of its columns.
+
+    Returns:
+        One explanation for each reference on the table.
+
+    Raises:
+        UsageError: there is no such reference or row.
+    """
+    spec = parse(_spec_text(options))
+    with Connector(options.url).open("explain") as conn:
+        return explain_row(conn, spec, table_name, key, mask=options.mask)
 
 
 def uninstall(options: Options, *, give_up_undo: bool = False) -> list[str]:

@@ -18,7 +18,7 @@ from normalform.errors import GateClosed, LockHeld, NormalformError, ProofFailed
 
 COMMANDS = [
     ("audit",), ("plan",), ("expand",), ("backfill",), ("verify",), ("constrain",), ("contract",), ("run",),
-    ("rollback",), ("status",), ("watch",), ("uninstall",), ("demo",), ("resolve",),
+    ("rollback",), ("status",), ("watch",), ("explain",), ("uninstall",), ("demo",), ("resolve",),
     ("resolve", "export"), ("resolve", "check"), ("resolve", "apply"), ("resolve", "undo"),
 ]  # fmt: skip
 SPEC = """
@@ -185,7 +185,16 @@ def test_a_file_that_cannot_be_written(normalform: Commands, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    "command", [("status",), ("audit",), ("plan",), ("expand",), ("rollback", "--to", "start"), ("uninstall",)]
+    "command",
+    [
+        ("status",),
+        ("audit",),
+        ("plan",),
+        ("expand",),
+        ("rollback", "--to", "start"),
+        ("explain", "tags", "1"),
+        ("uninstall",),
+    ],
 )
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
 def test_a_database_that_does_not_answer(

@@ -18,7 +18,7 @@ from .. import api
 from ..core.findings import gate
 from ..core.phases import ORDER, START
 from ..errors import DatabaseRefused, Interrupted, NormalformError, UsageError
-from . import show, show_audit
+from . import show, show_audit, show_explain
 from .settings import Settings, Terminal
 
 app = typer.Typer(
@@ -240,6 +240,21 @@ def _looks(opts: api.Options, every: float, times: int | None) -> Any:
         yield count
         if times is None or count < times:
             opts.stop.wait(every)
+
+
+@app.command()
+def explain(
+    table: Annotated[str, typer.Argument(help="A reference's table, quoted as in SQL, or a reference's name.")],
+    key: Annotated[
+        list[str],
+        typer.Argument(
+            help="Primary key: one value for each column, or all separated by commas; without one, the ctid."
+        ),
+    ],
+) -> None:
+    """Explain a row: its old text, its key, the rule or decision that moved it, by whom, in which run and batch."""
+    with _settings.options() as opts:
+        show_explain.show(_settings, api.explain(opts, table, key))
 
 
 @app.command()

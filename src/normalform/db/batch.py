@@ -84,7 +84,8 @@ class BatchSession:
                 self._check_storage()
                 self._pass_gates()
                 in_statement = True
-                statement = self.work.statement(Span(mark.next, end), rows, mark.slice.number)
+                span = Span(mark.next, end)
+                statement = self.work.statement(span, rows, mark.slice.number, self.ctx.run, self.slot)
                 changed, skipped, moved = self._row(run_sql(self.ctx, self.conn, f"{name}:batch", statement))
                 if moved != 1:
                     raise FencedOut(

@@ -108,20 +108,31 @@ class Work:
         """The table as SQL writes it."""
         return render(table(self.ground.name))
 
-    def statement(self, span: Span, rows: Rows, slice_number: int) -> sql.Composed:
+    def statement(self, span: Span, rows: Rows, slice_number: int, run: int = 0, worker: int = 0) -> sql.Composed:
         """Return the batch: a query of (changed, skipped, checkpoints moved).
 
         The checkpoint moves in the same statement, and only from where the batch began: two sessions that do the same
-        span cannot both move it.
+        span cannot both move it. A batch that changes rows leaves its record, by which ``explain`` finds it.
+
+        Args:
+            span: the blocks.
+            rows: how rows are locked.
+            slice_number: the slice that they belong to.
+            run, worker: who does it, for the record.
         """
         return SQL(
             "WITH {body}, nf_mark AS (UPDATE {checkpoint} k SET next_block = {end}, rows = k.rows + d.changed, "
             "skipped = k.skipped + d.skipped, at = clock_timestamp() FROM nf_done d "
-            "WHERE k.work = {work} AND k.slice = {slice} AND k.next_block = {first} RETURNING 1) "
+            "WHERE k.work = {work} AND k.slice = {slice} AND k.next_block = {first} RETURNING 1), "
+            "nf_batch AS (INSERT INTO {batch} (work, slice, first_block, end_block, run, worker, rows) "
+            "SELECT {work}, {slice}, {first}, {end}, {run}, {worker}, d.changed FROM nf_done d WHERE d.changed > 0) "
             "SELECT d.changed, d.skipped, (SELECT count(*) FROM nf_mark) FROM nf_done d"
         ).format(
             body=self.body(self.ground, span, rows),
             checkpoint=ledger("checkpoint"),
+            batch=ledger("batch"),
+            run=sql.Literal(run),
+            worker=sql.Literal(worker),
             first=sql.Literal(span.first),
             end=sql.Literal(span.end),
             work=sql.Literal(self.name),

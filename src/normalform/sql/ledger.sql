@@ -263,6 +263,28 @@ COMMENT ON COLUMN normalform.checkpoint.rows IS 'Rows changed so far.';
 COMMENT ON COLUMN normalform.checkpoint.skipped IS 'Rows passed over because an application held them; their blocks are visited again.';
 COMMENT ON COLUMN normalform.checkpoint.at IS 'When the last batch committed.';
 
+CREATE TABLE normalform.batch (
+    xid xid8 PRIMARY KEY DEFAULT pg_current_xact_id(),
+    work text NOT NULL,
+    slice integer NOT NULL,
+    first_block bigint NOT NULL,
+    end_block bigint NOT NULL,
+    run bigint NOT NULL,
+    worker integer NOT NULL,
+    rows bigint NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE normalform.batch IS 'Every batch that changed rows: which run and worker did which blocks, in which transaction. "normalform explain" finds a row''s batch by its xmin.';
+COMMENT ON COLUMN normalform.batch.xid IS 'Transaction of the batch; a row that nobody has written since has it as xmin.';
+COMMENT ON COLUMN normalform.batch.work IS 'Work, such as fill:machine_tags.';
+COMMENT ON COLUMN normalform.batch.slice IS 'Number of the slice.';
+COMMENT ON COLUMN normalform.batch.first_block IS 'First block of the batch.';
+COMMENT ON COLUMN normalform.batch.end_block IS 'First block behind it.';
+COMMENT ON COLUMN normalform.batch.run IS 'Run.';
+COMMENT ON COLUMN normalform.batch.worker IS 'Number of the worker, from 0.';
+COMMENT ON COLUMN normalform.batch.rows IS 'Rows that it changed.';
+COMMENT ON COLUMN normalform.batch.at IS 'When it was written, just before its commit.';
+
 CREATE TABLE normalform.certificate (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run bigint REFERENCES normalform.run,
