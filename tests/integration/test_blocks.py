@@ -65,6 +65,8 @@ def test_every_row_gets_the_key_of_its_own_category(
     slices = db.rows("SELECT first_block, end_block, next_block FROM normalform.checkpoint ORDER BY slice")
     assert len(slices) > 3
     assert all(end == passed for _, end, passed in slices)
+    recorded = db.rows("SELECT sum(rows), count(DISTINCT xid), count(*), count(DISTINCT run) FROM normalform.batch")
+    assert recorded[0][0] == ROWS and recorded[0][1] == recorded[0][2] and recorded[0][3] == 1
 
 
 def test_a_table_without_a_primary_key(database: Callable[[str], Database]) -> None:

@@ -50,6 +50,7 @@ DECISIONS = [
     line("image_tags", "t", "comet", None, "create", "nature/plants"),
     line("image_tags", "t", "gone", None, "drop"),
     line("lookup.keyword", "u", "sky", "nature", "rename", "heaven"),
+    line("keyword_models", "t", "bridge", None, "split"),
 ]
 
 
@@ -71,6 +72,7 @@ def of(db: Database, table: str, where: str) -> str:
 @pytest.mark.slow
 def test_every_way_before_during_and_after(database: Make, tmp_path: Path) -> None:
     db = database("explain")
+    db.run("INSERT INTO public.keyword_models VALUES (50, 't', 'bridge', 'm1')")
     options = Options(db.url, SPEC)
     exact = of(db, "machine_tags", "keyword = 'tree' AND tenant_id = 't'")
     qualified = of(db, "machine_tags", "category = 'games'")
@@ -144,6 +146,10 @@ def test_every_way_before_during_and_after(database: Make, tmp_path: Path) -> No
     assert explain(db, "image_tags", "102").text_from == "archive"
     assert explain(db, "image_tags", "102").qualifier == "nature"
     assert brief(db, '"Odd; tags"', "t", "2", "9") == ("a,b", "9", "exact", [])
+
+    copy = of(db, "keyword_models", "keyword_id = 3")
+    assert brief(db, "keyword_models", copy) == ("bridge", "3", "split", ["split"])
+    assert explain(db, "keyword_models", copy).moved == "the decision made the row when contract dropped the text"
 
     # A key that was changed since has the text that it gives, whatever the archive keeps of the old one.
     db.run("UPDATE public.image_tags SET keyword_id = 1 WHERE id = 102", role="app")
