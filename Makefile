@@ -20,7 +20,8 @@ help:           ## what there is
 install:        ## Python environment in .venv, with everything; nothing is done twice
 	@sh .ci/install
 
-demo: install   ## the whole migration on a million real tags, on a server of its own
+demo:           ## the whole migration on a million real tags, on a server of its own
+	@sh .ci/install demo
 	@.venv/bin/normalform demo $(DEMO)
 
 test: install   ## all tests, on PostgreSQL 18 and 16, with a sample of the crash points

@@ -13,7 +13,7 @@ from fix_sessions import Sessions
 from normalform.core.events import Event
 from normalform.core.mapping import Entry, How
 from normalform.db import ledger, mapping_read
-from normalform.db.mapping_store import left, newcomers, refresh_mapping
+from normalform.db.mapping_store import LATELY, left, newcomers, refresh_mapping
 from normalform.db.work import Context
 from normalform.errors import GateClosed, Interrupted, ProofFailed
 from normalform.phases import backfill
@@ -104,6 +104,29 @@ def test_newcomers_close_the_gate_with_numbers_and_the_way_on(database: Make) ->
         assert [(n.reference, n.values, n.rows) for n in newcomers(ctx)] == [("permatags", 1, 16), ("image_tags", 1, 1)]
         assert newcomers(ctx)[0].samples == (Entry("permatags", ("t",), "lyra", None, 16, How.ORPHAN),)
     assert db.value(UNFILLED) == 80
+
+
+def test_a_mapping_read_a_while_ago_is_read_again_before_the_gate(database: Make) -> None:
+    db = database(SMALL)
+    with run(db) as ctx:
+        backfill.gate(ctx)
+        db.run(ORPHAN)
+        backfill.gate(ctx)  # believed, for it has just been read
+        db.run(f"UPDATE normalform.tally SET at = at - interval '{LATELY + 1} s'")
+        with pytest.raises(GateClosed) as error:
+            backfill.gate(ctx)
+        assert "lyra" in str(error.value.reasons)
+
+
+def test_values_decided_behind_expands_reading_open_the_gate(database: Make) -> None:
+    db = database(SMALL)
+    db.run(ORPHAN)
+    with run(db) as ctx:
+        with pytest.raises(GateClosed):
+            backfill.gate(ctx)
+        db.run("INSERT INTO public.keywords (category_id, keyword, tenant_id) VALUES (1, 'lyra', 't')")
+        backfill.gate(ctx)
+        assert newcomers(ctx) == []
 
 
 def test_decisions_open_the_gate_and_are_followed(database: Make) -> None:

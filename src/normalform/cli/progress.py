@@ -62,7 +62,7 @@ class Bars:
             self.progress.remove_task(task)
         self.tasks.clear()
         self.began.clear()
-        verb = {"do": "", "undo": "undo ", "done": "", "undone": "undo "}[event.text]
+        verb = "undo " if event.text in ("undo", "undone") else ""
         if event.text in ("done", "undone"):
             seconds = event.data.get("seconds", 0.0)
             self.progress.console.print(

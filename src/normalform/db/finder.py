@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from ..core.events import Event, Sink, silent
 from ..core.finding_codes import CODES
 from ..core.findings import Finding, Severity, Unchecked, mask
 from ..core.model import Model
@@ -43,12 +44,21 @@ class Finder:
         hide: whether values of rows are hidden.
         longest: seconds that one statement may take.
         first_blocks: blocks of a table's first range.
+        sink: hears of each finding as soon as it is there: reading everything takes a while.
     """
 
     def __init__(
-        self, conn: psycopg.Connection, model: Model, *, stored: bool, hide: bool, longest: float, first_blocks: int
+        self,
+        conn: psycopg.Connection,
+        model: Model,
+        *,
+        stored: bool,
+        hide: bool,
+        longest: float,
+        first_blocks: int,
+        sink: Sink = silent,
     ) -> None:
-        self.first_blocks = first_blocks
+        self.first_blocks, self.sink = first_blocks, sink
         self.conn, self.model, self.stored, self.hide, self.longest = conn, model, stored, hide, longest
         self.findings: list[Finding] = []
         self.unchecked: list[Unchecked] = []
@@ -116,6 +126,7 @@ class Finder:
         if count == 0:
             return
         kind = CODES[code]
+        self.sink(Event("note", code, f"{subject}: {kind.slug}, {count:,} {kind.unit}"))
         shown = tuple(sample)
         if self.hide and open_columns is not None:
             shown = mask(shown, open_columns)

@@ -24,6 +24,8 @@ OPEN = [h.value for h in UNRESOLVED]
 #: What a refresh owns: an operator's decision is never taken away by one.
 REFRESHED = [How.ALIAS.value, *OPEN]
 SAMPLES = 5
+#: Seconds for which backfill's gate believes what expand's last step has read.
+LATELY = 600.0
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,12 @@ def refresh_mapping(ctx: Context, reference: Reference) -> None:
         _store(ctx, conn, reference)
 
 
-def refreshed_in_run(ctx: Context, reference: Reference) -> bool:
-    """Whether this very run has refreshed the reference's mapping already."""
+def lately_refreshed(ctx: Context, reference: Reference) -> bool:
+    """Whether the reference's mapping was refreshed by this very run, or less than :data:`LATELY` seconds ago."""
     row = ctx.conn.execute(
         "SELECT EXISTS (SELECT FROM normalform.tally t JOIN normalform.run r ON r.id = %s "
-        "WHERE t.reference = %s AND t.at >= r.started_at)",
-        (ctx.run, reference.name),
+        "WHERE t.reference = %s AND t.at >= least(r.started_at, clock_timestamp() - make_interval(secs => %s)))",
+        (ctx.run, reference.name, LATELY),
     ).fetchone()
     return bool(row and row[0])
 
@@ -166,8 +168,8 @@ _FORGET = (
     "AND NOT EXISTS (SELECT FROM {resolved} r WHERE {same} AND r.how = ANY({refreshed}))"
 )
 _COUNT = (
-    "UPDATE normalform.mapping m SET rows = coalesce((SELECT r.rows FROM {resolved} r WHERE {same}), 0) "
-    "WHERE m.reference = {ref} AND NOT m.how = ANY({refreshed})"
+    "UPDATE normalform.mapping m SET rows = coalesce(c.rows, 0) FROM (SELECT m.id, r.rows FROM normalform.mapping m "
+    "LEFT JOIN {resolved} r ON {same} WHERE m.reference = {ref} AND NOT m.how = ANY({refreshed})) c WHERE c.id = m.id"
 )
 _KEEP = (
     "INSERT INTO normalform.mapping AS m (reference, scope, value, qualifier, how, key, rows) "

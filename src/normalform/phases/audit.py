@@ -63,7 +63,7 @@ def audit(
         connector: makes sessions to the database, a standby's too, by a role with SELECT on the tables.
         spec: the spec.
         mapping_path: where the mapping is kept; None keeps none.
-        sink: gets progress events, ``audit/<lookup or reference>`` in blocks.
+        sink: gets progress events, ``audit/<lookup or reference>`` in blocks, and a note of each finding once found.
         mask: hide values of rows in the report (the mapping file holds them all the same).
         longest: seconds that one statement may take.
         first_blocks: blocks of a table's first range; the next ones have as many as take some seconds.
@@ -80,7 +80,7 @@ def audit(
     with _session(connector, "audit") as conn:
         stored = _ledger_readable(conn)
         model = bind(spec, inspect(conn, tables_of(spec)), ledger.baseline(conn) if stored else {})
-        finder = Finder(conn, model, stored=stored, hide=mask, longest=longest, first_blocks=first_blocks)
+        finder = Finder(conn, model, stored=stored, hide=mask, longest=longest, first_blocks=first_blocks, sink=sink)
         sink(Event("phase", "audit", "server and catalogs"))
         find_server.find(finder)
         about = {

@@ -17,7 +17,7 @@ from ..db.batch import vacuum
 from ..db.blocks import Swept, forget, sweep
 from ..db.carry import carry_pending
 from ..db.execute import Handlers, do_steps, lock_holders, undo_steps
-from ..db.mapping_store import Left, Undecided, left, newcomers, refresh_mapping, refreshed_in_run
+from ..db.mapping_store import Left, Undecided, lately_refreshed, left, newcomers, refresh_mapping
 from ..db.work import Context, run_sql
 from ..errors import GateClosed, ProofFailed
 from ..sql.fill import clear_work, fill_work
@@ -39,10 +39,14 @@ def gate(ctx: Context) -> None:
     """
     carry_pending(ctx)
     for reference in ctx.model.references:
-        # Expand's last step has done this when both phases are one run; what came since is found when all is filled.
-        if not refreshed_in_run(ctx, reference):
+        # Expand's last step has just done this, behind sync; what came since is found when all is filled.
+        if not lately_refreshed(ctx, reference):
             refresh_mapping(ctx, reference)
     found = newcomers(ctx)
+    if found:  # decided since, perhaps
+        for undecided in found:
+            refresh_mapping(ctx, ctx.model.reference(undecided.reference))
+        found = newcomers(ctx)
     if found:
         raise GateClosed("newcomers", [describe(ctx, f) for f in found], hint=NEXT)
 

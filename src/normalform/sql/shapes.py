@@ -254,18 +254,24 @@ def resolve_all(reference: Reference, values: sql.Composable, *, stored: bool) -
             joins.append(SQL("LEFT JOIN c ac ON ac.id = al.id"))
             paths.append(SQL("WHEN al.n = 1 THEN ac.path"))
     if stored:
-        # A decision holds only while the row that it names is there, in the value's own scope.
-        joins.append(
-            SQL("LEFT JOIN {map} m ON {on} LEFT JOIN c mc ON mc.id = {key} AND {scope}").format(
+        # A decision holds only while the row that it names is there, in the value's own scope. Decisions are few: they
+        # are joined to their rows first, so that the lookup is read and not hashed for them.
+        parts.append(
+            SQL(
+                "d AS MATERIALIZED (SELECT m.reference, m.scope, m.value, m.qualifier, m.how, c.* "
+                "FROM {map} m LEFT JOIN c ON c.id = {key} WHERE m.reference = {name} AND m.how = ANY({how}))"
+            ).format(
                 map=ledger("mapping"),
-                on=decided(reference, "v"),
                 key=key_cast(reference, SQL("m.key")),
-                scope=same_scope("v", "mc", n),
+                name=sql.Literal(reference.name),
+                how=sql.Literal(list(STORED)),
             )
         )
-        cases.insert(0, SQL("WHEN mc.id IS NOT NULL OR m.how = 'null' THEN m.how").format())
-        keys.insert(0, SQL("WHEN mc.id IS NOT NULL THEN mc.id WHEN m.how = 'null' THEN NULL").format())
-        paths.insert(0, SQL("WHEN mc.id IS NOT NULL THEN mc.path WHEN m.how = 'null' THEN NULL").format())
+        joins.append(SQL("LEFT JOIN d m ON {}").format(decided(reference, "v")))
+        named = SQL("m.id IS NOT NULL AND {}").format(same_scope("v", "m", n))
+        cases.insert(0, SQL("WHEN {} OR m.how = 'null' THEN m.how").format(named))
+        keys.insert(0, SQL("WHEN {} THEN m.id WHEN m.how = 'null' THEN NULL").format(named))
+        paths.insert(0, SQL("WHEN {} THEN m.path WHEN m.how = 'null' THEN NULL").format(named))
     return SQL(
         "WITH {parts} SELECT v.*, CASE {cases} ELSE 'orphan' END AS how, CASE {keys} END AS id, "
         "CASE {paths} END AS path, coalesce(b.n, 0) AS found FROM v {joins}"
