@@ -1,4 +1,4 @@
-"""How an audit looks: a table of findings, one finding whole, its SQL, or every offending row as CSV."""
+"""How an audit looks: its findings by kind, one finding whole, its SQL, or every offending row as CSV."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import csv as csv_module
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ..core.findings import AuditReport, Finding, Severity
 
@@ -70,22 +72,18 @@ def mapping_table(report: AuditReport) -> Table:
     return table
 
 
-def findings_table(report: AuditReport, findings: Iterable[Finding]) -> Table:
-    """Return the findings, a line each, with the count, a sample and the remedy."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("finding", "about", "what", "settled by"):
-        table.add_column(title, overflow="fold", ratio=None if title in ("finding", "about") else 1)
-    for finding in findings:
-        colour = COLOURS[finding.severity]
-        sample = f"\n[dim]{escape(_row(finding.sample[0]))}[/dim]" if finding.sample else ""
-        table.add_row(
-            f"[{colour}]{finding.code}[/{colour}] {escape(finding.slug)}",
-            escape(finding.subject),
-            escape(finding.title) + sample,
-            escape(finding.remedy),
-        )
-    del report
-    return table
+def finding_lines(findings: Iterable[Finding]) -> Iterator[Text]:
+    """Yield the findings for people: a heading for each kind, below it a line for each subject, and one of its rows."""
+    for (severity, code), group in groupby(findings, lambda f: (f.severity, f.code)):
+        same = list(group)
+        head = Text(f"{severity.value} {code} {same[0].slug}", style=f"bold {COLOURS[severity]}")
+        yield head.append(f"  {same[0].remedy}", style="not bold default")
+        for finding in same:
+            # A title says its numbers; the subject is said where the title does not name it.
+            about = "" if finding.subject in finding.title else f"{finding.subject}: "
+            yield Text(f"  {about}{finding.title}")
+            if finding.sample:
+                yield Text(f"    {_row(finding.sample[0])}", style="dim", overflow="ellipsis", no_wrap=True)
 
 
 def summary(out: Console, report: AuditReport, findings: tuple[Finding, ...]) -> None:
@@ -99,7 +97,8 @@ def summary(out: Console, report: AuditReport, findings: tuple[Finding, ...]) ->
     )
     out.print(mapping_table(report))
     out.print()
-    out.print(findings_table(report, findings))
+    for text in finding_lines(findings):
+        out.print(text)
     for unknown in report.unchecked:
         out.print(f"unknown: {escape(unknown.subject)}: {escape(unknown.what)}: {escape(unknown.why)}", highlight=False)
     counts = {s: sum(f.severity is s for f in findings) for s in Severity}

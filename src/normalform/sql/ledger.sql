@@ -173,7 +173,7 @@ COMMENT ON COLUMN normalform.mapping.reference IS 'Reference.';
 COMMENT ON COLUMN normalform.mapping.scope IS 'Scope values as text, in the spec''s order.';
 COMMENT ON COLUMN normalform.mapping.value IS 'The text.';
 COMMENT ON COLUMN normalform.mapping.qualifier IS 'The qualifier; NULL where the row has none.';
-COMMENT ON COLUMN normalform.mapping.how IS 'How it was decided: alias, chosen, merged, folded, null, ambiguous or orphan.';
+COMMENT ON COLUMN normalform.mapping.how IS 'How it was decided: alias, chosen, merged, folded, null, split, ambiguous or orphan.';
 COMMENT ON COLUMN normalform.mapping.key IS 'Key of the lookup row, as text; NULL while unresolved.';
 COMMENT ON COLUMN normalform.mapping.rows IS 'Rows that had this value when it was counted.';
 COMMENT ON COLUMN normalform.mapping.decision IS 'The decision behind it.';

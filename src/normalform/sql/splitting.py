@@ -74,8 +74,8 @@ def make_copies(conserved: Conserved, reference: Reference) -> str:
     return render(
         SQL(
             "WITH p AS (DELETE FROM normalform.archive WHERE relation = {relation} AND action = 'insert' "
-            "AND identity = {planned} AND decision IN (SELECT id FROM normalform.decision WHERE reference = {reference}) "
-            "RETURNING id, after), "
+            "AND identity = {planned} AND decision IN "
+            "(SELECT id FROM normalform.decision WHERE reference = {reference}) RETURNING id, after), "
             "m AS (INSERT INTO {table} AS t ({columns}) SELECT {values} FROM p ORDER BY p.id "
             "RETURNING {identity} AS identity, {key}::text AS k{scopes}) "
             "INSERT INTO normalform.archive (decision, relation, action, identity, after) "
@@ -147,7 +147,7 @@ def _standing(reference: Reference) -> sql.Composed:
     )
 
 
-def _is_copy(conserved: Conserved, reference: Reference) -> sql.Composed:
+def _is_copy(conserved: Conserved, reference: Reference) -> sql.Composable:
     """Return the condition that row ``t`` is the copy that entry ``a`` names."""
     target, key = reference.table, reference.key
     by = [c for c in identity_columns(target) if c.name not in conserved.dropped and c.name != key]
