@@ -26,7 +26,7 @@ from .core.plan import Lock, Step
 from .core.spec_file import parse
 from .db import ledger
 from .db import status as status_reader
-from .db.connect import Connector
+from .db.connect import PRINTING, Connector
 from .db.conservation import legacy_collisions
 from .db.execute import do_steps, undo_one
 from .db.explain import explain as explain_row
@@ -36,11 +36,13 @@ from .db.work import Context, Strategy, run_sql
 from .errors import GateClosed, NormalformError, UsageError
 from .phases import audit as audit_phase
 from .phases import resolve as resolve_phase
+from .phases import verify as verify_phase
 from .phases.audit import AuditReport
 from .phases.resolve import ApplyReport, CheckReport, ExportReport, UndoReport
 from .runner import PHASES, Runner, lower_fence
 from .sql import probes
 from .sql.quote import render, table
+from .sql.sums import script
 
 #: Phases whose plan consists of steps, in order.
 PLANNED = ("expand", "backfill", "constrain", "contract")
@@ -60,6 +62,7 @@ class Options:
         stop: set it to end after the batch in hand.
         uniques: ``deferrable`` builds unique successors while the text stands (legacy ``ON CONFLICT (text)`` upserts
             go on; targetless ones do not work beside a deferrable constraint), ``late`` leaves them to contract.
+        every_row: verify sends every differing row to the sink, as an event ``offence``, and not the first ones only.
         waive: names of legacy objects that contract may let go without a successor.
     """
 
@@ -72,6 +75,7 @@ class Options:
     stop: threading.Event = field(default_factory=threading.Event)
     uniques: Literal["deferrable", "late"] = "deferrable"
     waive: tuple[str, ...] = ()
+    every_row: bool = False
 
     def runner(self) -> Runner:
         """Return a runner with these options."""
@@ -81,7 +85,7 @@ class Options:
             sink=self.sink,
             strategy=self.strategy,
             workers=self.workers,
-            options={"mask": self.mask, "uniques": self.uniques, "waive": self.waive},
+            options={"mask": self.mask, "uniques": self.uniques, "waive": self.waive, "all": self.every_row},
             stop=self.stop,
         )
 
@@ -174,6 +178,20 @@ def plan(options: Options, phase: str | None = None) -> list[Step]:
 def phase(options: Options, name: str) -> None:
     """Carry out one phase whose predecessors are done."""
     options.runner().only(name)
+
+
+def verify_sql(options: Options) -> str:
+    """Return a psql script that prints each reference's rows and checksums, as verify's certificates have them.
+
+    Raises:
+        GateClosed: text or key is not there (before expand, after contract).
+    """
+    spec = parse(_spec_text(options))
+    connector = Connector(options.url)
+    with connector.open("plan") as conn:
+        model = read_model(conn, spec)
+        verify_phase.gate(Context(connector, conn, 0, model))
+    return script(model, PRINTING)
 
 
 def rollback(options: Options, target: str) -> str:

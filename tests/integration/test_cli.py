@@ -101,6 +101,22 @@ def test_a_plan_says_what_each_step_locks(nf: Run) -> None:
 
 
 @pytest.mark.slow
+def test_verify_names_every_row_and_prints_its_own_check(nf: Run, db: Database) -> None:
+    assert nf("verify", "--sql").status == 3, "there is no key to compare with yet"
+    assert nf("run", "--until", "verify").status == 0
+    behind = "SET session_replication_role = replica; UPDATE public.machine_tags SET keyword_id = 4 WHERE id <= 25"
+    db.run(behind, role="admin")
+    few, every = nf("verify"), nf("verify", "--all")
+    assert (few.status, every.status) == (1, 1)
+    assert few.out == "" and few.err.count(": differing:") == 10
+    assert every.out.count(": differing:") == 25
+    events = [json.loads(line) for line in nf("--json", "verify", "--all").err.splitlines()]
+    assert len([e for e in events if e["kind"] == "offence"]) == 25
+    script = nf("verify", "--sql")
+    assert script.status == 0 and script.out.startswith("-- ") and script.out.count("-- reference ") == 5
+
+
+@pytest.mark.slow
 def test_the_ledgers_spec_is_taken_where_there_is_no_file(normalform: Commands, nf: Run, db: Database) -> None:
     assert nf("expand").status == 0
     (normalform.folder / "normalform.toml").unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -10,17 +11,18 @@ from psycopg import sql
 
 import mini
 from filled import FILLED
-from fix_servers import Database
+from fix_servers import OWNER, Database
+from normalform import api
+from normalform.api import Options
 from normalform.core.certificate import Certificate
 from normalform.core.checksum import Checksum
 from normalform.core.events import Event
 from normalform.db.certificates import latest, unproven
-from normalform.db.connect import PINNED
 from normalform.db.survey import read_tally
 from normalform.db.work import Context
 from normalform.errors import GateClosed, ProofFailed
 from normalform.phases import verify
-from normalform.sql.sums import checksum_query, script, tally_query
+from normalform.sql.sums import checksum_query, tally_query
 
 Engine = Callable[..., Context]
 #: Changes rows as nobody should: no trigger fires, no foreign key is asked.
@@ -195,7 +197,7 @@ def test_the_sums_are_those_that_python_computes(filled: Database, engine: Engin
         )
 
 
-def test_psql_gives_the_same_figures_without_us(filled: Database, engine: Engine) -> None:
+def test_one_query_gives_the_same_figures(filled: Database, engine: Engine) -> None:
     ctx = engine(filled.url)
     corrupt(filled, "UPDATE machine_tags SET keyword_id = 4 WHERE id = 1")
     found = certificates(ctx)
@@ -204,22 +206,32 @@ def test_psql_gives_the_same_figures_without_us(filled: Database, engine: Engine
         c = found[reference.name]
         bad = c.null_keys + c.dangling + c.cross_scope + c.differing + c.pending
         assert row == (reference.name, c.rows, bad, c.stored_checksum, c.keyed_checksum)
-    with filled.connect("owner") as conn:
-        statements = script(ctx.model, [(n, v) for n, v in PINNED.items() if n in ("search_path", "datestyle")])
-        cursor = conn.execute(statements.encode())
-        printed = []
-        while cursor.nextset():
-            if cursor.description is not None and cursor.description[0].name == "reference":
-                printed += cursor.fetchall()
-    assert [(r[0], r[3]) for r in printed] == [(r.name, found[r.name].stored_checksum) for r in ctx.model.references]
 
 
-def test_the_script_runs_in_psql(filled: Database, engine: Engine) -> None:
+def test_the_script_says_in_psql_what_the_certificates_say(filled: Database, engine: Engine, tmp_path: Path) -> None:
+    """With settings of the role under which dates and search paths would come out otherwise."""
+    for setting in ("datestyle = 'SQL, DMY'", "search_path = 'nowhere'", "standard_conforming_strings = off"):
+        filled.run(f"ALTER ROLE {OWNER} IN DATABASE {filled.name} SET {setting}", role="admin")
     ctx = engine(filled.url)
-    text = script(ctx.model, [("search_path", "pg_catalog, pg_temp")])
-    printed = filled.server.run_tool("psql", "-d", filled.name, "-At", "-c", text).stdout
-    for certificate in verify.verify(ctx):
-        assert f"{certificate.reference}|{certificate.rows}|0|{certificate.stored_checksum}|" in printed
+    corrupt(filled, "UPDATE machine_tags SET keyword_id = 4 WHERE id = 1")
+    path = tmp_path / "sums.sql"
+    path.write_text(api.verify_sql(Options(filled.url)), "utf-8")
+    made = filled.server.run_tool(
+        "psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-U", OWNER, "-d", filled.name, "-f", path
+    )
+    expected = []
+    for reference in ctx.model.references:
+        c = certificates(ctx)[reference.name]
+        wrong = c.null_keys + c.dangling + c.cross_scope + c.differing + c.pending
+        expected.append(f"{reference.name}|{c.rows}|{wrong}|{c.stored_checksum}|{c.keyed_checksum}")
+    assert made.stdout.splitlines() == expected
+    assert expected[0].split("|")[2] == "1"
+
+
+def test_there_is_no_script_without_text_and_key(database: Callable[..., Database]) -> None:
+    db = database("mini", mini.SCHEMA + mini.DATA)
+    with pytest.raises(GateClosed, match="machine_tags has no column keyword_id"):
+        api.verify_sql(Options(db.url, mini.SPEC_TEXT))
 
 
 def test_a_null_is_not_an_empty_text(filled: Database, engine: Engine) -> None:

@@ -15,6 +15,7 @@ import typer
 from rich.live import Live
 
 from .. import api
+from ..core.events import tee
 from ..core.findings import gate
 from ..core.phases import ORDER, START
 from ..errors import DatabaseRefused, Interrupted, NormalformError, UsageError
@@ -154,7 +155,27 @@ def _phase_command(name: str, text: str) -> None:
 
 _phase_command("expand", "Add key columns, the lookup's scope, and sync in both directions. Nothing existing changes.")
 _phase_command("backfill", "Fill the keys, in batches. Safe to run again, and to interrupt.")
-_phase_command("verify", "Prove that keys and text say the same; writes a certificate.")
+
+
+@app.command()
+def verify(
+    workers: Workers = None,
+    strategy: Strategy = "live",
+    everything: Annotated[bool, typer.Option("--all", help="Print every differing row, not a sample.")] = False,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print a psql script that gives the same checksums; verifies nothing.")
+    ] = False,
+) -> None:
+    """Prove that keys and text say the same; writes a certificate."""
+    with _settings.options(strategy=_strategy(strategy), workers=workers) as opts:
+        if sql:
+            print(api.verify_sql(opts), end="")
+            return
+        if everything and not _settings.as_json:  # there the events say it
+            opts = replace(opts, sink=tee(opts.sink, show.offence))
+        api.phase(replace(opts, every_row=everything), "verify")
+        status = api.status(opts)
+    show.result(_settings, {"last": status.last}, "verify done", next_command=_next("verify"))
 
 
 @app.command()

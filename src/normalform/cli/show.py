@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from ..core.events import Event
 from ..core.plan import Mode, Step, after
 from ..db.status import Status
 from ..errors import NormalformError
@@ -54,6 +55,12 @@ def _brief(entry: Any) -> str:
         more = len(entry) - len(shown)
         return "\n    ".join(["", *shown, *([f"… and {more} more"] if more > 0 else [])]) if entry else "none"
     return f"{entry:,}" if isinstance(entry, int) and not isinstance(entry, bool) else str(entry)
+
+
+def offence(event: Event) -> None:
+    """Print a row that keeps a certificate from passing; a sink for `verify --all`."""
+    if event.kind == "offence":
+        print(event.text)
 
 
 def error(settings: Settings, problem: NormalformError) -> int:

@@ -43,6 +43,14 @@ PINNED = {
     # From PostgreSQL 17 on; a build of an index may take hours.
     "transaction_timeout": "0",
 }
+#: What of this decides how values print and which rows are seen, for scripts that run without us.
+PRINTING = tuple(
+    (name, PINNED[name])
+    for name in (
+        "search_path", "datestyle", "timezone", "intervalstyle", "bytea_output", "extra_float_digits",
+        "client_encoding", "row_security",
+    )
+)  # fmt: skip
 #: UNIQUE NULLS NOT DISTINCT, which the ledger uses.
 OLDEST_SERVER = 150000
 

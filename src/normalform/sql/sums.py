@@ -62,9 +62,20 @@ def script(model: Model, settings: Sequence[tuple[str, str]]) -> str:
         model: the model.
         settings: what decides the bytes of printed values, by name, such as ``("datestyle", "ISO, YMD")``.
     """
-    lines = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"]
-    lines += [render(SQL("SELECT set_config({}, {}, true);").format(n, v)) for n, v in settings]
-    lines += [render(checksum_query(r)) + ";" for r in model.references]
+    # One DO block and no SELECTs: what psql prints is the figures alone.
+    pinned = SQL(" ").join([SQL("PERFORM pg_catalog.set_config({}, {}, true);").format(n, v) for n, v in settings])
+    lines = [
+        "-- The certificates' figures without Normalform; it reads, and changes nothing. Run it with:",
+        "--   psql -X -v ON_ERROR_STOP=1 -f THIS_FILE",
+        "-- rows, and those that are wrong; the sum of hashes over (identity, scope, text, qualifier) modulo 2^128,",
+        "-- of what is stored and of what the keys give. A proof: wrong is 0 and both sums are the same.",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;",
+        "SET LOCAL standard_conforming_strings = on;",
+        render(SQL("DO {};").format(sql.Literal(render(SQL("BEGIN {} END").format(pinned))))),
+    ]
+    for reference in model.references:
+        lines += [f"-- {line}" for line in f"reference {reference.name}".splitlines()]
+        lines.append(f"{render(checksum_query(reference))};")
     return "\n".join([*lines, "COMMIT;", ""])
 
 
