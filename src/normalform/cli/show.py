@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ..core.events import Event
 from ..core.plan import Mode, Step, after
+from ..core.squawk import marked
 from ..db.status import Status
 from ..errors import NormalformError
 from .settings import Settings
@@ -108,16 +109,15 @@ def plan(settings: Settings, steps: Sequence[Step], *, sql: bool) -> None:
 def sql_of(step: Step) -> str:
     """Return a step as a psql script: a comment, the timeouts that it runs under, its statements."""
     lines = [f"-- {step.id}: {step.object}", f"--   {step.reason}; lock: {step.lock.value}; {step.mode.value}"]
+    statements = [f"{marked(s)};" for s in step.do]
     if step.mode is Mode.BATCHES:
         lines.append("--   the shape of one batch; it is repeated over the table's blocks")
-        return "\n".join([*lines, *(f"{s};" for s in step.do), ""])
+        return "\n".join([*lines, *statements, ""])
     if step.mode is Mode.CONCURRENT:
-        return "\n".join(
-            [*lines, "SET lock_timeout = 0;", "SET statement_timeout = 0;", *(f"{s};" for s in step.do), ""]
-        )
+        return "\n".join([*lines, "SET lock_timeout = 0;", "SET statement_timeout = 0;", *statements, ""])
     timeout = "0" if step.mode is Mode.REWRITE else "'700ms'"
     head = ["BEGIN;", "SET LOCAL lock_timeout = '700ms';", f"SET LOCAL statement_timeout = {timeout};"]
-    return "\n".join([*lines, *head, *(f"{s};" for s in step.do), "COMMIT;", ""])
+    return "\n".join([*lines, *head, *statements, "COMMIT;", ""])
 
 
 def status(settings: Settings, state: Status) -> None:
