@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from normalform.core.finding_codes import CODES, page
+from normalform.core.finding_reasons import WHY
 from normalform.core.findings import (
     MASKED,
     AuditReport,
@@ -46,6 +47,11 @@ def test_codes_and_slugs_are_well_formed_and_each_stands_once() -> None:
         assert re.fullmatch(r"NF[1-4]\d\d", code.code)
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", code.slug)
         assert code.means.endswith((".", ")")) and not code.remedy.endswith(".")
+
+
+def test_every_finding_says_why_it_matters() -> None:
+    assert list(WHY) == list(CODES), "core/finding_reasons.py says it, in the order of the codes"
+    assert all(why.endswith(".") for why in WHY.values())
 
 
 def test_errors_close_the_gate_and_nothing_else_does() -> None:

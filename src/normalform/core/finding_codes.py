@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .finding_reasons import WHY
 from .findings import Severity
 
 ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
@@ -187,7 +188,7 @@ def page() -> str:
             lines += ["", f"## NF{area}xx: {_AREAS[area]}"]
         severity = f"{code.severity.value}; {code.depends}" if code.depends else code.severity.value
         lines += [
-            "", f"### {code.code} {code.slug}", "", code.means, "",
+            "", f"### {code.code} {code.slug}", "", code.means, "", f"*Why it matters:* {WHY[code.code]}", "",
             f"*Severity:* {severity}. *Counts:* {code.unit}. *Remedy:* {code.remedy}.",
         ]  # fmt: skip
     return "\n".join([*lines, ""])
