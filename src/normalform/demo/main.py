@@ -51,6 +51,7 @@ class Story:
     seconds: dict[str, float] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     proofs: list[str] = field(default_factory=list)
+    wrong: runbook.RunbookReport | None = None
 
 
 def demo(out: Console, *, rows: int | None = None, keep: bool = False) -> None:
@@ -70,7 +71,9 @@ def demo(out: Console, *, rows: int | None = None, keep: bool = False) -> None:
         url = _database(server)
         with sink_for(out, as_json=False) as sink:
             story = _acts(out, sink, server, url, folder, rows)
-        screens.ending(out, api.status(api.Options(url)), story.seconds, story.sizes, story.proofs)
+        assert story.wrong is not None
+        status = api.status(api.Options(url))
+        screens.ending(out, status, story.seconds, story.sizes, story.proofs, story.wrong)
         if keep:
             _keep(out, server, url, folder)
     finally:
@@ -115,8 +118,8 @@ def _acts(out: Console, sink: Sink, server: Server, url: str, folder: Path, rows
         screens.decisions(out, decisions)
         api.resolve_apply(options, decisions)
     with act("the runbook's join", "run for real on a copy, beside ours"):
-        wrong = runbook.run(url)
-    screens.runbook(out, wrong, whole=rows is None)
+        story.wrong = runbook.run(url)
+    screens.runbook(out, story.wrong, whole=rows is None)
 
     _forward(act, options, story, url, "")
     _prove(out, story, url, rows, "after contract")
@@ -129,9 +132,9 @@ def _acts(out: Console, sink: Sink, server: Server, url: str, folder: Path, rows
     story.proofs.append(f"rolled back: {len(before.tables)} tables and the schema are equal to before")
     screens.proof(out, story.proofs[-1])
 
-    with act("resolve again", "the same decision file"):
+    with act(f"resolve{screens.AGAIN}", "the same decision file"):
         api.resolve_apply(options, decisions)
-    _forward(act, options, story, url, " again")
+    _forward(act, options, story, url, screens.AGAIN)
     _prove(out, story, url, rows, "forward again")
     story.sizes["after contract"] = _size(url)
     return story

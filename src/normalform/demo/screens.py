@@ -21,6 +21,8 @@ from .runbook import RunbookReport
 #: What the issue of the runbook's join was measured to lie between, if one category wins for each keyword.
 EXPECTED_WRONG = (219_195, 372_665)
 DECISIONS_SHOWN = 12
+#: What follows the name of an act that is done a second time.
+AGAIN = " again"
 
 
 def act(out: Console, name: str, text: str) -> None:
@@ -64,29 +66,55 @@ def proof(out: Console, text: str) -> None:
 
 
 def ending(
-    out: Console, status: Status, seconds: Mapping[str, float], sizes: Mapping[str, int], proofs: Sequence[str]
+    out: Console,
+    status: Status,
+    seconds: Mapping[str, float],
+    sizes: Mapping[str, int],
+    proofs: Sequence[str],
+    wrong: RunbookReport,
 ) -> None:
-    """Show the last screen: how each value was decided, seconds, sizes, proofs, where to look next."""
+    """Show the last screen: how each value was decided, seconds, sizes, proofs, where to look next.
+
+    Args:
+        out: where to.
+        status: how the values were decided, from the ledger.
+        seconds: wall seconds by act; the second time of an act is named ``… again``.
+        sizes: bytes of the database by moment.
+        proofs: what was proven.
+        wrong: what the runbook's own join does to the same rows.
+    """
     out.print()
     out.rule("[bold]done[/bold]", align="left")
-    decided = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("reference", "decided", "distinct values", "rows"):
-        decided.add_column(title, justify="right" if title in ("distinct values", "rows") else "left")
+    decided = _table(("reference", "decided"), ("distinct values", "rows"))
     last = ""
     for reference, how, values, rows in status.tally:
         decided.add_row(reference if reference != last else "", how, f"{values:,}", f"{rows:,}")
         last = reference
     out.print(decided)
     out.print()
-    times = Table(box=None, pad_edge=False, header_style="bold")
-    times.add_column("step")
-    times.add_column("seconds", justify="right")
+    times = _table(("step",), ("seconds", "again"))
     for name, value in seconds.items():
-        times.add_row(name, f"{value:.1f}")
+        if not name.endswith(AGAIN):
+            again = seconds.get(f"{name}{AGAIN}")
+            times.add_row(name, f"{value:.1f}", "" if again is None else f"{again:.1f}")
     times.add_row("in all", f"{sum(seconds.values()):.1f}")
     out.print(times)
     out.print()
-    out.print("size: " + ", ".join(f"{name} {size / 1e6:,.0f} MB" for name, size in sizes.items()), highlight=False)
+    lines = [
+        "size: " + ", ".join(f"{name} {size / 1e6:,.0f} MB" for name, size in sizes.items()),
+        f"the runbook's own join: {wrong.wrong:,} of {wrong.rows:,} tags wrong, {wrong.null:,} without key",
+    ]
+    for line in lines:
+        out.print(line, highlight=False)
     for text in proofs:
         proof(out, text)
     out.print("Next: README.md, “Look at your own database”; `normalform plan --sql` on it shows every statement.")
+
+
+def _table(left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in left:
+        table.add_column(title)
+    for title in right:
+        table.add_column(title, justify="right")
+    return table
