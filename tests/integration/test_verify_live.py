@@ -288,7 +288,7 @@ def test_continuity_ends_with_the_slightest_change_of_sync(filled: Database, eng
         # Enabled again, it stands as before; rows written meanwhile do not.
         filled.run(f"ALTER TABLE {table} ENABLE TRIGGER {trigger}")
         assert broken_sync(ctx.conn, ctx.model) == [] and seal(ctx.conn, ctx.model) != before
-    [doubt] = continuity(ctx.conn, ctx.model, kept["machine_tags"])
+    [doubt] = continuity(ctx.conn, kept["machine_tags"], seal(ctx.conn, ctx.model))
     assert "machine_tags: sync was changed after certificate" in doubt
     verify.do(ctx)
     assert unproven(ctx.conn, ctx.model) == []

@@ -21,7 +21,7 @@ from psycopg import sql
 from ..core.certificate import Certificate
 from ..core.model import Model
 from ..sql.quote import LEDGER, render, table
-from ..sql.sync import of_lookup, of_reference, sync_intact
+from ..sql.sync import everything, of_reference, sync_intact
 from . import ledger
 
 _TRIGGERS = """
@@ -41,7 +41,7 @@ _COLUMNS = (
 
 def seal(conn: psycopg.Connection, model: Model) -> str:
     """Return what continuity is measured against; equal seals mean that sync stood unchanged in between."""
-    installed = [of_lookup(model, lookup) for lookup in model.lookups] + [of_reference(r) for r in model.references]
+    installed = everything(model)
     triggers = [trigger for made in installed for trigger in made.triggers]
     functions = {function.name for made in installed for function in made.functions}
     replaced = _replaced(model)
@@ -89,20 +89,19 @@ def forget(conn: psycopg.Connection) -> None:
     conn.execute("DELETE FROM normalform.certificate")
 
 
-def continuity(conn: psycopg.Connection, model: Model, certificate: Certificate) -> list[str]:
-    """Return why a certificate proves nothing any more; empty when it still holds.
+def continuity(conn: psycopg.Connection, certificate: Certificate, sealed: str) -> list[str]:
+    """Return why a certificate proves nothing any more; empty when it still holds, as long as sync is not broken.
 
     Args:
         conn: a session outside a transaction.
-        model: the model as it is now.
         certificate: one of :func:`latest`.
+        sealed: what :func:`seal` returns now.
     """
     name = certificate.reference
     problems = []
     if not certificate.passed:
         problems.append(f"{name}: certificate {certificate.id} of {certificate.at:%F %T} did not pass")
-    problems += [f"{name}: {problem}" for problem in broken_sync(conn, model)]
-    then, now = certificate.sync_digest.partition("."), seal(conn, model).partition(".")
+    then, now = certificate.sync_digest.partition("."), sealed.partition(".")
     if then[0] != now[0] or (then[2] != now[2] and not _constrained_since(conn, certificate)):
         problems.append(f"{name}: sync was changed after certificate {certificate.id} of {certificate.at:%F %T}")
     return problems
@@ -119,10 +118,11 @@ def _constrained_since(conn: psycopg.Connection, certificate: Certificate) -> bo
 def unproven(conn: psycopg.Connection, model: Model) -> list[str]:
     """Return why text and key of the model's references are not proven to say the same now; empty when they are."""
     certificates = latest(conn) if ledger.installed(conn) else {}
-    problems = []
+    problems = broken_sync(conn, model)
+    sealed = seal(conn, model)
     for reference in model.references:
         if reference.name in certificates:
-            problems += continuity(conn, model, certificates[reference.name])
+            problems += continuity(conn, certificates[reference.name], sealed)
         else:
             problems.append(f"{reference.name}: not verified")
     return problems
@@ -130,4 +130,4 @@ def unproven(conn: psycopg.Connection, model: Model) -> list[str]:
 
 def broken_sync(conn: psycopg.Connection, model: Model) -> list[str]:
     """Return how sync differs from what expand made, one line each; empty when it stands."""
-    return list(sync_intact(conn, model))
+    return sync_intact(conn, model)

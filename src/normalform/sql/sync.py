@@ -8,7 +8,6 @@ and a reference's after: a lookup row without its scope is invisible to them.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -154,17 +153,9 @@ def of_lookup(model: Model, lookup: Lookup) -> Installed:
     return Installed(tuple(functions), tuple(triggers))
 
 
-def sync_digest(conn: psycopg.Connection, model: Model) -> str:
-    """Return a digest of everything of ours that keeps text and key in step, as it stands.
-
-    Equal digests at two moments do not exclude a change there and back in between: see ``db.certificates.seal``.
-    """
-    digest = hashlib.sha256()
-    for trigger, row in _triggers(conn, model):
-        digest.update(repr((trigger.name, row)).encode())
-    for name, function in _functions(conn, model).items():
-        digest.update(repr((name, function)).encode())
-    return digest.hexdigest()
+def everything(model: Model) -> list[Installed]:
+    """Return the functions and triggers of all lookups and references."""
+    return [*(of_lookup(model, lookup) for lookup in model.lookups), *map(of_reference, model.references)]
 
 
 def sync_intact(conn: psycopg.Connection, model: Model) -> list[str]:
@@ -173,9 +164,11 @@ def sync_intact(conn: psycopg.Connection, model: Model) -> list[str]:
     A function may have any body that a recorded step gave it, or the one that the model gives it now.
     """
     problems: list[str] = []
-    found = _functions(conn, model)
+    made = everything(model)
+    expected = [f for one in made for f in one.functions]
+    found = _functions(conn, [f.name for f in expected])
     recorded = _recorded(conn)
-    for function in _expected(model):
+    for function in expected:
         row = found.get(function.name)
         if row is None:
             problems.append(f"function {LEDGER}.{function.name} is missing")
@@ -185,7 +178,7 @@ def sync_intact(conn: psycopg.Connection, model: Model) -> list[str]:
             problems.append(f"function {LEDGER}.{function.name} was changed")
         elif definer != function.definer or config != ["search_path=pg_catalog, pg_temp"] or public:
             problems.append(f"function {LEDGER}.{function.name} has lost its guards")
-    for trigger, row2 in _triggers(conn, model):
+    for trigger, row2 in _triggers(conn, [t for one in made for t in one.triggers]):
         where = f"trigger {trigger.name} on {trigger.on}"
         if row2 is None:
             problems.append(f"{where} is missing")
@@ -250,32 +243,23 @@ def _steps(step_id: str, phase: str, what: str, made: Installed, reason: str) ->
     return steps
 
 
-def _all(model: Model) -> Iterable[Installed]:
-    for lookup in model.lookups:
-        yield of_lookup(model, lookup)
-    for reference in model.references:
-        yield of_reference(reference)
-
-
-def _expected(model: Model) -> list[Function]:
-    return [f for made in _all(model) for f in made.functions]
-
-
-def _functions(conn: psycopg.Connection, model: Model) -> dict[str, tuple[str, list[str] | None, bool, bool]]:
-    """Our functions that stand, by name: source, settings, whether SECURITY DEFINER, whether PUBLIC may call it."""
+def _functions(conn: psycopg.Connection, names: Sequence[str]) -> dict[str, tuple[str, list[str] | None, bool, bool]]:
+    """Those of ours that stand, by name: source, settings, whether SECURITY DEFINER, whether PUBLIC may call it."""
     rows = conn.execute(
         "SELECT p.proname, p.prosrc, p.proconfig, p.prosecdef, p.proacl IS NULL OR EXISTS ("
         "SELECT FROM aclexplode(p.proacl) a WHERE a.grantee = 0) FROM pg_proc p "
         "WHERE p.pronamespace = to_regnamespace(%s) AND p.proname = ANY(%s) ORDER BY p.proname",
-        (LEDGER, [f.name for f in _expected(model)]),
+        (LEDGER, list(names)),
     ).fetchall()
     return {r[0]: (r[1], r[2], r[3], r[4]) for r in rows}
 
 
-def _triggers(conn: psycopg.Connection, model: Model) -> list[tuple[Trigger, tuple[str, str, str, bool] | None]]:
+def _triggers(
+    conn: psycopg.Connection, triggers: Iterable[Trigger]
+) -> list[tuple[Trigger, tuple[str, str, str, bool] | None]]:
     """Each trigger that must stand: how it is enabled, its definition and function, whether its table is subscribed."""
     result: list[tuple[Trigger, tuple[str, str, str, bool] | None]] = []
-    for trigger in (t for made in _all(model) for t in made.triggers):
+    for trigger in triggers:
         row = conn.execute(
             "SELECT t.tgenabled, pg_get_triggerdef(t.oid), p.proname, "
             "EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = t.tgrelid) "
