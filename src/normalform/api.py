@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from psycopg.sql import SQL, Identifier
 
@@ -20,6 +20,7 @@ from .core.conservation import conserve
 from .core.events import Event, Sink, silent
 from .core.explanation import Explanation
 from .core.findings import Finding
+from .core.index_successor import LATE, Uniques
 from .core.names import QName
 from .core.phases import START, State
 from .core.plan import Lock, Step
@@ -27,7 +28,7 @@ from .core.spec_file import parse
 from .db import ledger
 from .db import status as status_reader
 from .db.connect import PRINTING, Connector
-from .db.conservation import legacy_collisions
+from .db.conservation import colliding_now
 from .db.execute import do_steps, undo_one
 from .db.explain import explain as explain_row
 from .db.session import read_model
@@ -60,8 +61,9 @@ class Options:
         workers: sessions that fill at once; None takes the spec's.
         mask: hide values of rows in everything that is shown.
         stop: set it to end after the batch in hand.
-        uniques: ``deferrable`` builds unique successors while the text stands (legacy ``ON CONFLICT (text)`` upserts
-            go on; targetless ones do not work beside a deferrable constraint), ``late`` leaves them to contract.
+        uniques: ``late`` lets plain indexes stand in the place of unique successors until contract, while the legacy
+            uniques guard: every upsert that worked before goes on. ``deferrable`` makes them DEFERRABLE constraints at
+            constrain: the key is unique from then on, but ``ON CONFLICT DO NOTHING`` without target fails beside them.
         every_row: verify sends every differing row to the sink, as an event ``offence``, and not the first ones only.
         waive: names of legacy objects that contract may let go without a successor.
     """
@@ -73,7 +75,7 @@ class Options:
     workers: int | None = None
     mask: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
-    uniques: Literal["deferrable", "late"] = "deferrable"
+    uniques: Uniques = LATE
     waive: tuple[str, ...] = ()
     every_row: bool = False
 
@@ -170,7 +172,10 @@ def plan(options: Options, phase: str | None = None) -> list[Step]:
     with connector.open("plan") as conn:
         baseline = ledger.baseline(conn) if ledger.installed(conn) else {}
         model = read_model(conn, spec)
-        ctx = Context(connector, conn, 0, model, baseline or dict(model.catalog.tables), strategy=options.strategy)
+        ctx = Context(
+            connector, conn, 0, model, baseline or dict(model.catalog.tables), strategy=options.strategy,
+            options={"uniques": options.uniques},
+        )  # fmt: skip
         wanted = PLANNED if phase is None else (phase,)
         return [step for name in wanted for step in PHASES[name].steps_for(ctx)]
 
@@ -215,7 +220,7 @@ def rollback(options: Options, target: str) -> str:
     if not installed:
         return state.last  # nothing to undo, and no reason to make a ledger
     options.runner().rollback(target)
-    return status(options).last
+    return status(options, collisions=False).last
 
 
 def run(options: Options, *, until: str = "constrain") -> RunReport:
@@ -250,15 +255,23 @@ def _hook(ctx: Context, name: str, command: str | None) -> None:
         raise GateClosed(f"hook-{name}", [f"`{command}` ended with {done.returncode}: {tail[0]}"])
 
 
-def status(options: Options) -> Status:
-    """Read where the migration stands; contracted, also the rows that could not go back under the legacy uniques."""
+def status(options: Options, *, collisions: bool = True) -> Status:
+    """Read where the migration stands, and count the rows that the next step would refuse.
+
+    Constrained, those are rows that a unique on the key would refuse, at which contract would stop; contracted, rows
+    that could not go back under the legacy uniques, at which the rollback would.
+
+    Args:
+        options: the database.
+        collisions: whether to count such rows, which reads the tables.
+    """
     with Connector(options.url).open("status") as conn:
         state = status_reader.read(conn)
-        if state.last != "contract":
+        if not collisions or state.last not in ("constrain", "contract"):
             return state
-        baseline = ledger.baseline(conn)
-        contracted = conserve(read_model(conn, parse(ledger.stored_spec(conn))), baseline)
-        found = legacy_collisions(conn, [t for t in contracted if t.dropped], mask=options.mask)
+        model = read_model(conn, parse(ledger.stored_spec(conn)))
+        conserved = [t for t in conserve(model, ledger.baseline(conn)) if t.dropped]
+        found = colliding_now(conn, state.last, model, conserved, mask=options.mask)
         return replace(state, collisions=tuple(found))
 
 

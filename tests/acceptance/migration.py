@@ -16,6 +16,7 @@ from normalform import api
 from normalform.core.decision_file import Line, write
 from normalform.core.events import Sink, silent
 from normalform.core.findings import AuditReport
+from normalform.core.index_successor import LATE, Uniques
 
 _files = itertools.count(1)
 
@@ -72,15 +73,18 @@ class Migration:
         folder: for decision files and the local mapping.
         spec: the spec's text.
         sink: where events go.
+        uniques: how unique successors stand until contract.
     """
 
-    def __init__(self, db: Database, folder: Path, spec: str = mini.SPEC_TEXT, sink: Sink = silent) -> None:
-        self.db, self.folder, self.spec, self.sink = db, folder, spec, sink
+    def __init__(
+        self, db: Database, folder: Path, spec: str = mini.SPEC_TEXT, sink: Sink = silent, uniques: Uniques = LATE
+    ) -> None:
+        self.db, self.folder, self.spec, self.sink, self.uniques = db, folder, spec, sink, uniques
 
     @property
     def options(self) -> api.Options:
         """The options of every command."""
-        return api.Options(self.db.url, self.spec, self.sink, workers=2)
+        return api.Options(self.db.url, self.spec, self.sink, workers=2, uniques=self.uniques)
 
     def audit(self, mapping: Path | None = None) -> AuditReport:
         """Reads everything; the mapping goes to a file, of its own unless one is named."""

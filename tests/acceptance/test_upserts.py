@@ -1,5 +1,7 @@
 """Upserts beside uniques on text and on keys (CORRECTNESS 21): the how-to's statements, at every stage that it names.
 
+``deferrable`` is constrain with the other choice.
+
 Many threads upsert the same few tags, so that conflicts are met while the other row is still being written. The
 number of statements is bounded, the time is not.
 """
@@ -16,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
 from acceptance.migration import Migration
 from acceptance.scenes import CLEAN
 from fix_servers import Database
+from fix_sessions import Background
+from normalform.core.index_successor import DEFERRABLE
 
 Make = Callable[..., Database]
 HOW_TO = Path(__file__).parents[2] / "docs/how-to/upserts.md"
@@ -81,9 +84,18 @@ def upsert(db: Database, statements: list[str], *, new: bool = False) -> Counter
     return ended
 
 
+def assert_refusals(db: Database, stage: str) -> None:
+    """Every statement that the how-to calls refused at a stage is, with the SQLSTATE that it says."""
+    for recipe in recipes():
+        if stage in recipe.refused:
+            assert upsert(db, [recipe.sql], new=True) == {recipe.refused[stage]: THREADS * EACH}, (
+                f"{stage}: {recipe.sql}"
+            )
+
+
 def test_the_how_to_covers_both_kinds_of_code_at_every_stage() -> None:
     covered = {(r.kind, stage) for r in recipes() for stage in r.works}
-    assert covered >= {("old", s) for s in STAGES[:4]} | {("new", s) for s in STAGES[1:]}
+    assert covered >= {("old", s) for s in STAGES[:4]} | {("new", s) for s in (*STAGES[1:], DEFERRABLE)}
 
 
 def test_every_statement_of_the_how_to_at_every_stage_that_it_names(database: Make, tmp_path: Path) -> None:
@@ -97,9 +109,7 @@ def test_every_statement_of_the_how_to_at_every_stage_that_it_names(database: Ma
             assert upsert(db, [statement]) == {"ok": THREADS * EACH}, f"{stage}: {statement}"
         # All at once, as two versions of the application would.
         assert upsert(db, together) == {"ok": THREADS * EACH}, stage
-        for recipe in recipes():
-            if stage in recipe.refused:
-                assert upsert(db, [recipe.sql], new=True) == {recipe.refused[stage]: THREADS * EACH}, stage
+        assert_refusals(db, stage)
         twice = (
             "SELECT tenant_id, image_id, {0}, tag_type FROM machine_tags WHERE {0} IS NOT NULL "
             "GROUP BY 1, 2, 3, 4 HAVING count(*) > 1"
@@ -108,11 +118,27 @@ def test_every_statement_of_the_how_to_at_every_stage_that_it_names(database: Ma
             assert db.rows(twice.format(column)) == [], f"{stage}: a tag stands twice by {column}"
 
 
-def test_a_deferrable_unique_cannot_be_named(database: Make, tmp_path: Path) -> None:
+def test_the_other_choice(database: Make, tmp_path: Path) -> None:
     db = database(CLEAN)
-    Migration(db, tmp_path).to("constrain")
-    after = next(r for r in recipes() if r.works == ("contract",))
-    values = {"tenant": "t", "image": 1, "key": 1, "type": "u", "confidence": 1.0}
-    with db.connect("app") as connection, pytest.raises(psycopg.errors.DatabaseError) as refused:
-        connection.execute(after.sql.encode(), values)
-    assert refused.value.sqlstate in ("55000", "42P10")
+    migration = Migration(db, tmp_path, uniques=DEFERRABLE)
+    migration.to("constrain")
+    together = [r.sql for r in recipes() if DEFERRABLE in r.works]
+    assert upsert(db, together) == {"ok": THREADS * EACH}
+    assert_refusals(db, DEFERRABLE)
+    migration.to("contract")
+    [always] = [r for r in recipes() if r.works == STAGES[1:]]
+    assert upsert(db, [always.sql]) == {"ok": THREADS * EACH}
+
+
+def test_new_code_without_target_writes_while_contract_and_its_undo_run(database: Make, tmp_path: Path) -> None:
+    db = database(CLEAN)
+    migration = Migration(db, tmp_path)
+    migration.to("constrain")
+    [always] = [r.sql for r in recipes() if r.works == STAGES[1:]]
+    ended: Counter[str] = Counter()
+    for move in (lambda: migration.to("contract"), lambda: migration.back("constrain")):
+        running = Background("move", move)
+        while not running.done:
+            ended += upsert(db, [always])
+        assert running.wait().error is None
+    assert set(ended) == {"ok"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -11,6 +11,7 @@ import psycopg
 import mini
 from normalform import api
 from normalform.core.events import Sink, silent
+from normalform.core.index_successor import DEFERRABLE
 
 DECISIONS = Path(__file__).with_name("decisions.csv")
 DEFECTS = """
@@ -67,4 +68,13 @@ PASSAGES = (
     _back("undo resolve", "start"),
     Passage("uninstall", api.uninstall),
 )
-BY_NAME = {p.name: p for p in PASSAGES}
+UP_TO_VERIFY = PASSAGES[:4]
+#: The same from there on, with the other choice of uniques.
+DEFERRED = (
+    *UP_TO_VERIFY,
+    Passage("constrain deferrable", lambda options: api.phase(replace(options, uniques=DEFERRABLE), "constrain")),
+    Passage("contract after deferrable", lambda options: api.phase(options, "contract")),
+    Passage("undo contract to deferrable", lambda options: api.rollback(options, "constrain")),
+    Passage("undo deferrable", lambda options: api.rollback(options, "verify")),
+)
+BY_NAME = {p.name: p for p in (*PASSAGES, *DEFERRED)}

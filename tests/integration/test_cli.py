@@ -100,6 +100,32 @@ def test_a_plan_says_what_each_step_locks(nf: Run) -> None:
     assert script.count("BEGIN;") == script.count("COMMIT;")
 
 
+def test_a_plan_says_how_uniques_stand_until_contract(nf: Run) -> None:
+    def statements(*arguments: str) -> list[str]:
+        steps = nf("--json", "plan", *arguments).json["steps"]
+        said = [" ".join(s.replace('"', "").split()) for step in steps for s in step["do"]]
+        return [s for s in said if "uq_machine_tags_keyword_id" in s]
+
+    late = statements("constrain")
+    assert [s.split(" ON ")[0].split() for s in late] == [
+        ["CREATE", "INDEX", "CONCURRENTLY", "uq_machine_tags_keyword_id"]
+    ]
+    assert not any("DEFERRABLE" in s for s in statements("--uniques", "late"))
+    shown = " ".join(nf("plan", "constrain").out.split())
+    assert "contract makes it so" in shown
+    # Contract takes back what constrain would have made, before there is any.
+    assert "DROP INDEX IF EXISTS public.uq_machine_tags_keyword_id" in " ".join(statements("contract"))
+    now = statements("constrain", "--uniques", "deferrable")
+    assert len(now) == 2
+    assert now[1].endswith("DEFERRABLE INITIALLY IMMEDIATE")
+    assert "DROP CONSTRAINT IF EXISTS uq_machine_tags_keyword_id" in " ".join(
+        statements("contract", "--uniques", "deferrable")
+    )
+    for command in ("plan", "constrain", "run"):
+        ran = nf(command, "--uniques", "soon")
+        assert (ran.status, "one of late, deferrable" in ran.err) == (2, True)
+
+
 @pytest.mark.slow
 def test_verify_names_every_row_and_prints_its_own_check(nf: Run, db: Database) -> None:
     assert nf("verify", "--sql").status == 3, "there is no key to compare with yet"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ import keyed
 import mini
 from compare import dump_schema
 from fix_servers import Database, template
+from fix_sessions import Background, wait_for
 from normalform.core.conservation import conserve
 from normalform.core.events import Event
 from normalform.core.plan import Lock, Mode
@@ -29,13 +31,24 @@ def without_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constrain, "harden_steps", lambda model, reference, phase: [])
 
 
-def test_forth_and_back(database: Make) -> None:
+#: How the successor of uq_machine_tags stands until contract; without a choice it is the first.
+PLAIN = "CREATE INDEX uq_machine_tags_keyword_id ON public.machine_tags USING btree (tenant_id, image_id, keyword_id, "
+STANDS = {
+    None: PLAIN,
+    "late": PLAIN,
+    "deferrable": "uq_machine_tags_keyword_id UNIQUE (tenant_id, image_id, keyword_id, tag_type) DEFERRABLE",
+}
+
+
+@pytest.mark.parametrize("uniques", STANDS)
+def test_forth_and_back(database: Make, uniques: str | None) -> None:
     db = database("keyed")
-    with keyed.keyed(db) as ctx:
+    with keyed.keyed(db, options={"uniques": uniques} if uniques else None) as ctx:
         before = dump_schema(db, ledger=False)
         constrain.do(ctx)
         built = dump_schema(db, ledger=False)
-        assert "uq_machine_tags_keyword_id UNIQUE (tenant_id, image_id, keyword_id, tag_type) DEFERRABLE" in built
+        assert STANDS[uniques] in built
+        assert ("DEFERRABLE" in built) is (uniques == "deferrable")
         assert "REFERENCES public.keywords(tenant_id, id) ON DELETE RESTRICT" in built
         assert "UNIQUE (tenant_id, category_id, keyword)" in built
         assert "CHECK (((keyword_id IS NULL) OR (tenant_id IS NOT NULL)))" in built
@@ -76,6 +89,33 @@ def test_stopped_again_and_again(database: Make, uniques: str) -> None:
         assert dump_schema(db, ledger=False) == stopped, "the same as without a stop"
 
 
+@pytest.mark.parametrize(("began", "other"), [("deferrable", "late"), ("late", "deferrable")])
+def test_a_resumed_run_goes_on_as_it_was_begun(database: Make, began: str, other: str) -> None:
+    """Of one unique's two steps the first is done: the other way would leave an immediate unique, or a wrong mark."""
+    db = database("keyed")
+    step = "constrain/successor/machine_tags/uq_machine_tags_keyword_id"
+    said: list[str] = []
+
+    def stop(event: Event) -> None:
+        if event.kind == "point" and event.name == f"{step}:after-commit":
+            raise keyed.Stopped
+
+    with keyed.keyed(db, options={"uniques": began}, sink=stop) as ctx:
+        with pytest.raises(keyed.Stopped):
+            constrain.do(ctx)
+        keyed.refresh(ctx)
+        ctx.options, ctx.sink = {"uniques": other}, lambda event: said.append(event.text)
+        constrain.do(ctx)
+        assert f"begun with --uniques {began}, and goes on so" in said
+        built = dump_schema(db, ledger=False)
+        assert STANDS[began] in built
+        assert ("DEFERRABLE" in built) is (began == "deferrable")
+        constrain.undo(ctx, clear_rows=False)
+        keyed.refresh(ctx)
+        constrain.do(ctx)
+        assert STANDS[other] in dump_schema(db, ledger=False), "undone, the choice is free again"
+
+
 def test_collisions_are_asked_for_first(database: Make) -> None:
     db = database("keyed")
     double = """
@@ -101,7 +141,7 @@ def test_a_duplicate_that_comes_in_meanwhile_is_a_finding_and_leaves_no_invalid_
             db.run("INSERT INTO public.machine_tags (image_id, tenant_id, keyword, category, keyword_id) "
                    "VALUES (1, 't', 'Tree', 'nature/plants', 1)")  # fmt: skip
 
-    with keyed.keyed(db, sink=sink) as ctx:
+    with keyed.keyed(db, sink=sink, options={"uniques": "deferrable"}) as ctx:
         with pytest.raises(ProofFailed, match="uq_machine_tags_keyword_id cannot stand") as caught:
             constrain.do(ctx)
         assert "(t, 1, 1, m)" in str(caught.value)
@@ -184,52 +224,97 @@ UPSERT = (
     "INSERT INTO public.machine_tags (image_id, tenant_id, keyword, category, keyword_id) "
     "VALUES (%s, 't', 'sea', 'nature', 4) "
 )
-REMOVE = "DELETE FROM public.machine_tags WHERE keyword = 'sea' AND image_id = %s"
 BY_TEXT = UPSERT + "ON CONFLICT (tenant_id, image_id, keyword, tag_type) DO UPDATE SET category = excluded.category"
+UNTARGETED = UPSERT + "ON CONFLICT DO NOTHING"
+THREADS = 4
 
 
-@pytest.mark.parametrize("uniques", ["deferrable", "late"])
-def test_legacy_upserts_by_text_never_fail(database: Make, uniques: str) -> None:
-    db = database("keyed")
-    with keyed.keyed(db, options={"uniques": uniques}) as ctx:
-        constrain.do(ctx)
-    errors: list[psycopg.Error] = []
-    start = threading.Barrier(4)
+def storm(db: Database, statements: Sequence[str], each: int) -> Counter[str]:
+    """Run upserts of the same few tags, and deletes, from many threads; return the SQLSTATEs of those that failed."""
+    failed: Counter[str] = Counter()
+    start = threading.Barrier(THREADS)
 
-    def upsert() -> None:
+    def upsert(number: int) -> None:
         with db.connect("app") as conn:
             start.wait()
-            for n in range(400):
+            for n in range(each):
+                picture = (n % 5 + 1,)
                 try:
-                    conn.execute(BY_TEXT, (n % 5 + 1,))
+                    conn.execute(statements[(n + number) % len(statements)].encode(), picture)
                     if n % 3 == 0:
-                        conn.execute(
-                            "DELETE FROM public.machine_tags WHERE keyword = 'sea' AND image_id = %s", (n % 5 + 1,)
-                        )
+                        conn.execute("DELETE FROM public.machine_tags WHERE keyword = 'sea' AND image_id = %s", picture)
                 except psycopg.errors.DeadlockDetected:
                     continue
                 except psycopg.Error as error:
-                    errors.append(error)
+                    failed[error.sqlstate or "no answer"] += 1
 
-    threads = [threading.Thread(target=upsert) for _ in range(4)]
+    threads = [threading.Thread(target=upsert, args=(n,)) for n in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not errors
+    return failed
 
 
-@pytest.mark.parametrize(("uniques", "refused"), [("deferrable", True), ("late", False)])
-def test_what_a_deferrable_constraint_does_to_upserts_without_target(
-    database: Make, uniques: str, refused: bool
-) -> None:
+def test_late_no_upsert_fails(database: Make) -> None:
     db = database("keyed")
-    with keyed.keyed(db, options={"uniques": uniques}) as ctx:
+    with keyed.keyed(db) as ctx:
         constrain.do(ctx)
-    with db.connect("app") as conn:
-        try:
-            conn.execute(UPSERT + "ON CONFLICT DO NOTHING", (1,))
-        except psycopg.errors.ObjectNotInPrerequisiteState:
-            assert refused
-        else:
-            assert not refused
+    assert storm(db, [BY_TEXT], 400) == {}
+    assert storm(db, [UNTARGETED], 400) == {}
+    assert storm(db, [BY_TEXT, UNTARGETED], 400) == {}
+
+
+def test_deferrable_upserts_by_text_never_fail_and_those_without_target_do(database: Make) -> None:
+    db = database("keyed")
+    with keyed.keyed(db, options={"uniques": "deferrable"}) as ctx:
+        constrain.do(ctx)
+    assert storm(db, [BY_TEXT], 400) == {}
+    db.run("DELETE FROM public.machine_tags WHERE keyword = 'sea'")
+    with db.connect("app") as conn, pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+        conn.execute(UNTARGETED.encode(), (1,))
+
+
+@pytest.mark.parametrize(("uniques", "failures"), [("late", set()), ("deferrable", {"23505"})])
+def test_upserts_by_text_while_the_successor_is_built(database: Make, uniques: str, failures: set[str]) -> None:
+    """A constraint's index is unique and immediate while it is built, which a long transaction can draw out."""
+    db = database("keyed")
+    step = "constrain/successor/machine_tags/uq_machine_tags_keyword_id:0:before"
+    index = "to_regclass('public.uq_machine_tags_keyword_id')"
+    ready = f"SELECT count(*) FROM pg_index WHERE indexrelid = {index} AND indisready"
+    failed: Counter[str] = Counter()
+    with db.connect() as report:
+
+        def sink(event: Event) -> None:
+            if event.name == step:
+                report.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+                report.execute("SELECT 1")
+
+        with keyed.keyed(db, sink=sink, options={"uniques": uniques}) as ctx:
+            building = Background("constrain", lambda: constrain.do(ctx))
+            wait_for(lambda: db.value(ready), "the index to take what is written")
+            for _ in range(50 if failures else 3):
+                failed += storm(db, [BY_TEXT], 400)
+                if failures and failed:
+                    break
+            assert not building.done
+            report.execute("COMMIT")
+            assert building.wait().error is None
+    assert set(failed) == failures
+
+
+def test_why_no_immediate_unique_stands_beside_the_legacy_one(database: Make) -> None:
+    """Two upserts by text find no conflict, and one of them meets it in the key's unique, which it does not name."""
+    db = database("keyed")
+    with keyed.keyed(db) as ctx:
+        constrain.do(ctx)
+    db.run("CREATE UNIQUE INDEX at_once ON public.machine_tags (tenant_id, image_id, keyword_id, tag_type)")
+    failed: Counter[str] = Counter()
+    for _ in range(50):
+        failed += storm(db, [BY_TEXT], 400)
+        if failed:
+            break
+    assert set(failed) == {"23505"}
+    # What the legacy unique alone never refuses: the same storm without that index.
+    db.run("DROP INDEX public.at_once")
+    assert storm(db, [BY_TEXT], 400) == {}

@@ -17,6 +17,7 @@ from rich.live import Live
 from .. import api
 from ..core.events import tee
 from ..core.findings import gate
+from ..core.index_successor import DEFERRABLE, LATE
 from ..core.phases import ORDER, START
 from ..errors import DatabaseRefused, Interrupted, NormalformError, UsageError
 from . import show, show_audit, show_explain
@@ -37,7 +38,11 @@ Strategy = Annotated[str, typer.Option(help="live: beside writers; window: appli
 Workers = Annotated[int | None, typer.Option(min=1, max=8, help="Sessions that work at once; default: the spec's.")]
 Mapping = Annotated[Path, typer.Option("--mapping", help="Local file that keeps the mapping between commands.")]
 Uniques = Annotated[
-    str, typer.Option(help="deferrable: built now, for legacy ON CONFLICT upserts; late: built by contract.")
+    str,
+    typer.Option(
+        help="late: contract makes the key unique, the legacy uniques guard until then; "
+        "deferrable: constrain does, by DEFERRABLE constraints, and ON CONFLICT DO NOTHING fails beside them."
+    ),
 ]
 DEFAULT_MAPPING = Path("normalform-mapping.sqlite")
 
@@ -133,12 +138,13 @@ def resolve_undo() -> None:
 def plan(
     phase: Annotated[str | None, typer.Argument(help=f"One of {', '.join(api.PLANNED)}; default: all.")] = None,
     sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of the table.")] = False,
+    uniques: Uniques = LATE,
 ) -> None:
     """Show what would be done, with the lock that each step takes; changes nothing."""
     if phase is not None and phase not in api.PLANNED:
         raise UsageError(f"no plan for {phase!r}; phases with one: {', '.join(api.PLANNED)}")
     with _settings.options() as opts:
-        steps = api.plan(opts, phase)
+        steps = api.plan(replace(opts, uniques=_uniques(uniques)), phase)
     show.plan(_settings, steps, sql=sql)
 
 
@@ -146,7 +152,7 @@ def _phase_command(name: str, text: str) -> None:
     def command(workers: Workers = None, strategy: Strategy = "live") -> None:
         with _settings.options(strategy=_strategy(strategy), workers=workers) as opts:
             api.phase(opts, name)
-            status = api.status(opts)
+            status = api.status(opts, collisions=False)
         show.result(_settings, {"last": status.last}, f"{name} done", next_command=_next(name))
 
     command.__doc__ = text
@@ -179,7 +185,7 @@ def verify(
 
 
 @app.command()
-def constrain(workers: Workers = None, strategy: Strategy = "live", uniques: Uniques = "deferrable") -> None:
+def constrain(workers: Workers = None, strategy: Strategy = "live", uniques: Uniques = LATE) -> None:
     """Build what enforces it: indexes, foreign keys, NOT NULL, the lookup's own unique."""
     with _settings.options(strategy=_strategy(strategy), workers=workers) as opts:
         api.phase(replace(opts, uniques=_uniques(uniques)), "constrain")
@@ -205,7 +211,7 @@ def run(
     strategy: Strategy = "live",
     until: Annotated[str, typer.Option(help=f"Last phase to do: {', '.join(ORDER)}.")] = "constrain",
     workers: Workers = None,
-    uniques: Uniques = "deferrable",
+    uniques: Uniques = LATE,
 ) -> None:
     """Carry out every phase up to a target."""
     if until not in ORDER:
@@ -243,15 +249,15 @@ def watch(
     every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
     times: Annotated[int | None, typer.Option(min=1, help="Stop after so many looks.")] = None,
 ) -> None:
-    """Show the status again and again, until Ctrl-C."""
+    """Show the status again and again, until Ctrl-C; colliding rows are counted by `status` alone."""
     with _settings.options() as opts:
         if _settings.as_json or not _settings.out.is_terminal:
             for _ in _looks(opts, every, times):
-                show.status(_settings, api.status(opts))
+                show.status(_settings, api.status(opts, collisions=False))
             return
         with Live(console=_settings.out, auto_refresh=False) as live:
             for _ in _looks(opts, every, times):
-                live.update(show.status_table(api.status(opts)), refresh=True)
+                live.update(show.status_table(api.status(opts, collisions=False)), refresh=True)
 
 
 def _looks(opts: api.Options, every: float, times: int | None) -> Any:
@@ -308,8 +314,8 @@ def _strategy(text: str) -> Any:
 
 
 def _uniques(text: str) -> Any:
-    if text not in ("deferrable", "late"):
-        raise UsageError(f"no such uniques {text!r}; one of deferrable, late")
+    if text not in (LATE, DEFERRABLE):
+        raise UsageError(f"no such uniques {text!r}; one of {LATE}, {DEFERRABLE}")
     return text
 
 

@@ -153,7 +153,8 @@ def status_table(state: Status) -> RenderableType:
         parts.append(Text(f"{state.pending:,} renames still to carry", style="yellow"))
     for reference, values, rows in state.unresolved:
         parts.append(Text(f"{reference}: {values:,} values on {rows:,} rows are unresolved", style="yellow"))
-    parts.extend(Text(f"rollback would stop: {collision}", style="yellow") for collision in state.collisions)
+    stops = "contract" if state.last == "constrain" else "rollback"
+    parts.extend(Text(f"{stops} would stop: {collision}", style="yellow") for collision in state.collisions)
     if state.fenced:
         parts.append(Text("the fence is up: the application's writes are refused (SQLSTATE 25006)", style="yellow"))
     if state.runs:

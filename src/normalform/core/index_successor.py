@@ -16,6 +16,10 @@ from .expressions import mentions, rename_null_tests
 from .names import QName, display
 
 Kind = Literal["index", "unique", "primary", "exclusion", "check"]
+#: How unique successors stand until contract: ``late``, as plain indexes that contract makes unique, or ``deferrable``.
+Uniques = Literal["late", "deferrable"]
+LATE: Uniques = "late"
+DEFERRABLE: Uniques = "deferrable"
 #: Access methods that order or hash whole values, and so take a key as well as a text.
 WHOLE_VALUES = ("btree", "hash", "brin")
 _EQUALITY = "OPERATOR(pg_catalog.=)"
@@ -55,10 +59,10 @@ class Successor:
         name: its name.
         index: the index, or the one that the constraint rests on; None for a check.
         constraint: the constraint that it is in the end; None for an index.
-        deferrable: it stands as a DEFERRABLE INITIALLY IMMEDIATE constraint while old code writes text, and contract
-            gives it its final form (CORRECTNESS 21).
+        deferrable: it may stand as a DEFERRABLE INITIALLY IMMEDIATE constraint while old code writes text, where the
+            operator prefers that to a plain index; contract gives it its final form (CORRECTNESS 21).
         late: no constraint can express it (a predicate, an expression, a sort order), so it cannot be deferrable:
-            contract builds it, and until then the legacy one guards.
+            contract makes it unique whatever is preferred, and until then the legacy one guards.
         note: what differs, for people.
     """
 

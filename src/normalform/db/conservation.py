@@ -19,10 +19,14 @@ from ..sql import collisions as queries
 from ..sql.quote import LEDGER, render, table
 from ..sql.residue import legacy_rows, residue_exists
 from ..sql.splitting import no_copy, split_references
+from ..sql.successor_steps import interim
 from .ledger import installed
 from .work import Context
 
 SQL = sql.SQL
+#: Seconds that one count of colliding rows may take where it is only looked at: no snapshot of ours lasts longer
+#: beside writers (CORRECTNESS 28). Gates count to the end.
+COUNTING_SECONDS = 30
 #: Objects that hang on a column and make DROP COLUMN refuse, but for our own triggers; and generated columns, which
 #: some versions drop along in silence.
 _DEPENDENTS = """
@@ -116,6 +120,28 @@ def legacy_collisions(conn: psycopg.Connection, tables: Iterable[Conserved], *, 
     return lines
 
 
+def colliding_now(
+    conn: psycopg.Connection, last: str, model: Model, tables: Iterable[Conserved], *, mask: bool = False
+) -> list[str]:
+    """Ask, for people who look, what the next step would refuse: contract when constrained, else contract's undo.
+
+    Args:
+        conn: a session outside a transaction, which keeps a statement_timeout of COUNTING_SECONDS.
+        last: the last phase done: ``constrain`` or ``contract``.
+        model, tables, mask: as for :func:`collisions`.
+
+    Returns:
+        As the gates' lines, or one line that says that they could not be counted in time.
+    """
+    conn.execute("SELECT set_config('statement_timeout', %s, false)", (f"{COUNTING_SECONDS}s",))
+    try:
+        if last == "constrain":
+            return collisions(conn, model, tables, mask=mask)
+        return legacy_collisions(conn, tables, mask=mask)
+    except psycopg.errors.QueryCanceled:
+        return [f"possibly: colliding rows could not be counted within {COUNTING_SECONDS} s; its gate counts them all"]
+
+
 def dependents(conn: psycopg.Connection, conserved: Conserved) -> list[str]:
     """Return what would make DROP COLUMN refuse: views, policies, publications, functions, triggers of others."""
     rows = conn.execute(
@@ -196,8 +222,25 @@ def _colliding(
     return [f"{found}; unique {display(index.name)} allows one each"]
 
 
-def interim_plain(states: Mapping[str, str], phase: str, conserved: Conserved) -> frozenset[str]:
-    """Return the successors that constrain left as plain indexes, by the steps that it recorded."""
+def interim_plain(
+    states: Mapping[str, str], phase: str, conserved: Conserved, *, deferrable: bool = False
+) -> frozenset[str]:
+    """Return the successors that constrain left as plain indexes, by the steps that it recorded.
+
+    Args:
+        states: constrain's recorded steps.
+        phase: constrain.
+        conserved: the table.
+        deferrable: for successors that it has not built yet: whether it would make constraints of them.
+    """
     prefix = f"{phase}/successor/{conserved.name}/"
     names = [s.name for s in conserved.succession.successors]
-    return frozenset(n for n in names if f"{prefix}{n}" in states and f"{prefix}{n}-attach" not in states)
+    built = frozenset(n for n in names if f"{prefix}{n}" in states)
+    left = frozenset(n for n in built if f"{prefix}{n}-attach" not in states)
+    return left | (plain_ones(conserved, deferrable=deferrable) - built)
+
+
+def plain_ones(conserved: Conserved, *, deferrable: bool) -> frozenset[str]:
+    """Return the unique successors that constrain leaves as plain indexes, if it makes them as ``deferrable`` says."""
+    successors = conserved.succession.successors
+    return frozenset(s.name for s in successors if s.index is not None and interim(s, deferrable=deferrable) == "plain")

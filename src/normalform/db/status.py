@@ -66,7 +66,8 @@ class Status:
     """Everything that `status` shows.
 
     ``last`` is the last phase that is done, or ``start``; ``pending`` counts renames that the runner has yet to carry;
-    ``collisions`` (contracted only) has a line for each legacy unique that the rows of now could not go back under.
+    ``collisions`` has a line for each unique that the rows of now could not stand under: constrained, those that
+    contract makes on the key; contracted, the legacy ones that a rollback builds again.
     """
 
     installed: bool

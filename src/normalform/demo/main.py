@@ -72,7 +72,7 @@ def demo(out: Console, *, rows: int | None = None, keep: bool = False) -> None:
         with sink_for(out, as_json=False) as sink:
             story = _acts(out, sink, server, url, folder, rows)
         assert story.wrong is not None
-        status = api.status(api.Options(url))
+        status = api.status(api.Options(url), collisions=False)
         screens.ending(out, status, story.seconds, story.sizes, story.proofs, story.wrong)
         if keep:
             _keep(out, server, url, folder)
@@ -145,7 +145,7 @@ def _forward(act: Act, options: api.Options, story: Story, url: str, suffix: str
         "expand": "key columns, scope, sync in both directions",
         "backfill": "the keys, block by block",
         "verify": "text and key compared, row by row",
-        "constrain": "indexes, uniques, foreign keys, NOT NULL",
+        "constrain": "indexes, foreign keys, NOT NULL",
         "contract": "the text goes; what keys cannot reproduce is archived",
     }
     for phase, text in texts.items():

@@ -3,6 +3,10 @@
 Decides the order. A unique on the lookup comes before the foreign key that refers to it; the indexes come before it
 too, so that its own checks find their rows; what reads whole tables does so beside writers. Legacy objects stay as they
 are until contract. It must never build a unique whose collisions it has not asked for, nor adopt an object of others.
+
+By default a unique successor comes *late*: a plain index stands in its place, the legacy unique guards on, and contract
+makes it unique, so that no statement of old or of new code meets a unique that it does not know. Which way a run chose
+is kept by what it built: a resumed run goes on with it.
 """
 
 from __future__ import annotations
@@ -13,13 +17,14 @@ import psycopg
 
 from ..core.catalog import Table
 from ..core.conservation import Conserved, conserve
+from ..core.index_successor import DEFERRABLE, LATE
 from ..core.model import Lookup, Model, Reference
 from ..core.names import QName
 from ..core.plan import Lock, Mode, Step
 from ..db.certificates import broken_sync, unproven
 from ..db.conservation import collisions, finding, lookup_uniques, lost_lines, waived
 from ..db.execute import Handlers, do_steps, undo_steps
-from ..db.ledger import step_states
+from ..db.ledger import recorded_steps, step_states
 from ..db.work import Context, run_sql
 from ..errors import GateClosed
 from ..sql import constraint_steps as build
@@ -51,7 +56,7 @@ def gate(ctx: Context) -> None:
         raise GateClosed("collisions", found, hint="normalform resolve export")
 
 
-def plan(model: Model, baseline: Mapping[QName, Table], *, deferrable: bool = True) -> list[Step]:
+def plan(model: Model, baseline: Mapping[QName, Table], *, deferrable: bool = False) -> list[Step]:
     """Return the steps of constrain.
 
     Args:
@@ -60,8 +65,8 @@ def plan(model: Model, baseline: Mapping[QName, Table], *, deferrable: bool = Tr
             so that a resumed run makes the same plan.
         deferrable: whether a unique successor stands as a DEFERRABLE constraint until contract (CORRECTNESS 21). When
             False, a plain index stands in its place and contract makes it unique: a deferrable constraint makes every
-            ``ON CONFLICT DO NOTHING`` without target on its table fail (SQLSTATE 55000), and building it refuses what
-            an immediate unique refuses.
+            ``ON CONFLICT DO NOTHING`` without target on its table fail (SQLSTATE 55000), and while its index is built
+            it refuses what an immediate unique refuses.
     """
     tables = conserve(model, baseline)
     steps = [_analyze(t) for t in tables]
@@ -77,8 +82,23 @@ def plan(model: Model, baseline: Mapping[QName, Table], *, deferrable: bool = Tr
 
 
 def steps_for(ctx: Context) -> list[Step]:
-    """Return the plan of this run. ``options["uniques"] = "late"`` leaves unique successors to contract."""
-    return plan(ctx.model, ctx.baseline, deferrable=ctx.options.get("uniques") != "late")
+    """Return the plan of this run: as it was begun, else as ``options["uniques"]`` says, else ``late``."""
+    wanted = ctx.options.get("uniques", LATE) == DEFERRABLE
+    begun = _begun(ctx)
+    if begun is not None and begun is not wanted:
+        ctx.say("note", PHASE, f"begun with --uniques {DEFERRABLE if begun else LATE}, and goes on so")
+    return plan(ctx.model, ctx.baseline, deferrable=wanted if begun is None else begun)
+
+
+def _begun(ctx: Context) -> bool | None:
+    """Whether an earlier run has built unique successors as DEFERRABLE constraints; None when it has built none."""
+    recorded = {step.id: step.do for step in recorded_steps(ctx.conn, PHASE)}
+    forms = {d: {s.id: s.do for s in plan(ctx.model, ctx.baseline, deferrable=d)} for d in (False, True)}
+    for deferrable, statements in forms.items():
+        telling = {i: do for i, do in statements.items() if forms[not deferrable].get(i) != do}
+        if any(recorded.get(i) == do for i, do in telling.items()):
+            return deferrable
+    return None
 
 
 def do(ctx: Context) -> None:

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from ..core.catalog import Constraint, Table
 from ..core.conservation import Conserved, conserve
-from ..core.index_successor import Successor
+from ..core.index_successor import DEFERRABLE, LATE, Successor
 from ..core.model import Model, Reference
 from ..core.names import QName
 from ..core.plan import Lock, Mode, Step
@@ -27,6 +27,7 @@ from ..db.conservation import (
     interim_plain,
     legacy_collisions,
     lost_lines,
+    plain_ones,
     splits,
     unkept,
     waived,
@@ -94,15 +95,15 @@ def plan(
     Args:
         model: the model.
         baseline: the tables before the first change.
-        interim: by table, the unique successors that constrain left as plain indexes; all others stand as deferrable
-            constraints.
+        interim: by table, the successors that constrain leaves as plain indexes; all others of the uniques stand as
+            deferrable constraints. Without it, what constrain leaves by default.
         recorded: what expand and constrain made of sync, from the ledger; what the model would make where it is absent.
         split: the references of which a value is split, so that rows are copied when their text goes.
     """
     tables = _contracted(model, baseline)
     steps: list[Step] = []
     for conserved in tables:
-        steps += _uniques(conserved, (interim or {}).get(conserved.name, frozenset()))
+        steps += _uniques(conserved, (interim or {}).get(conserved.name, plain_ones(conserved, deferrable=False)))
     for conserved in tables:
         for reference in conserved.going():
             steps += _archive(conserved, reference)
@@ -113,9 +114,12 @@ def plan(
 
 
 def steps_for(ctx: Context) -> list[Step]:
-    """Read how constrain left the uniques and what sync was made of, and return the plan."""
+    """Read how constrain left the uniques, or would leave them, and what sync was made of, and return the plan."""
     states = step_states(ctx.conn, BEFORE)
-    interim = {t.name: interim_plain(states, BEFORE, t) for t in _contracted(ctx.model, ctx.baseline)}
+    deferrable = ctx.options.get("uniques", LATE) == DEFERRABLE
+    interim = {
+        t.name: interim_plain(states, BEFORE, t, deferrable=deferrable) for t in _contracted(ctx.model, ctx.baseline)
+    }
     recorded = {s.id: s.do for phase in ("expand", BEFORE) for s in recorded_steps(ctx.conn, phase)}
     return plan(ctx.model, ctx.baseline, interim, recorded, splits(ctx.conn))
 

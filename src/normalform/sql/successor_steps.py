@@ -1,9 +1,10 @@
 """Steps of one successor: how it stands while old code writes text, and how contract gives it its final form.
 
 Decides what stands between: beside an immediate unique on the key, legacy ``ON CONFLICT (text)`` upserts fail with
-23505 (CORRECTNESS 21), so until contract it is a DEFERRABLE constraint, or a plain index where no constraint can
-express it. The final form is built beside it under another name and takes its place in one short transaction, so that
-at no moment nothing stands. It must never leave a table without the guard that it had.
+23505 (CORRECTNESS 21), and beside a DEFERRABLE one ``ON CONFLICT DO NOTHING`` fails with 55000. So until contract a
+plain index stands in its place while the legacy unique guards, or a DEFERRABLE constraint where the operator wants that
+and a constraint can express it. The final form is built beside it under another name and takes its place in one short
+transaction, so that at no moment nothing stands. It must never leave a table without the guard that it had.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def successor_steps(phase: str, on: QName, successor: Successor, *, deferrable: 
         ]
     form = interim(successor, deferrable=deferrable)
     if form == "plain":
+        reason = f"{reason}; not unique yet: contract makes it so, {', '.join(successor.sources)} guards until then"
         return [build.build_index(step_id, phase, on, plain(index), reason=reason)]
     steps = [build.build_index(step_id, phase, on, unmarked(index), reason=reason)]
     if form == "deferrable" or constraint is not None:
@@ -102,32 +104,7 @@ def switch_steps(phase: str, on: QName, successor: Successor, *, deferrable: boo
     if index is None or form == "final" or successor.kind == "primary":
         return []
     beside = replace(unmarked(index), name=shorten(f"{index.name}_new", {index.name}))
-    there = render(table(on))
     reached = unique_index(index.schema, index.name, immediate=True)
-    take = (
-        [ddl.attach_unique(on, index.name, beside.name)]
-        if constraint is not None
-        else [ddl.rename_index(index.schema, beside.name, index.name)]
-    )
-    drop_interim = (
-        ddl.drop_constraint(on, index.name) if form == "deferrable" else ddl.drop_index(index.schema, index.name)
-    )
-    # The way back: an immediate index becomes a deferrable constraint by its catalog row alone; a constraint, or a
-    # plain index, needs one built beside it first.
-    rebuilt = plain(beside) if form == "plain" else beside
-    if form == "deferrable" and constraint is None:
-        back, needs_build = [ddl.attach_unique(on, index.name, index.name, deferrable=True)], False
-    elif form == "deferrable":
-        back, needs_build = (
-            [
-                ddl.drop_constraint(on, index.name),
-                ddl.attach_unique(on, index.name, beside.name, deferrable=True),
-            ],
-            True,
-        )
-    else:
-        final = ddl.drop_constraint(on, index.name) if constraint else ddl.drop_index(index.schema, index.name)
-        back, needs_build = [final, ddl.rename_index(index.schema, beside.name, index.name)], True
     step_id = f"{phase}/successor/{on}/{successor.name}"
     steps = [
         build.build_index(
@@ -137,24 +114,80 @@ def switch_steps(phase: str, on: QName, successor: Successor, *, deferrable: boo
             beside,
             reason="the unique in its final, immediate form: nobody writes text any more",
             done=build.either(probes.index(index.schema, beside.name), reached),
-        ),
+        )
+    ]
+    if form == "plain":
+        steps.append(_plain_away(f"{step_id}-plain", phase, on, index, reached))
+    do, undo = (
+        _deferrable_switch(on, index, beside, constraint)
+        if form == "deferrable"
+        else _late_switch(on, index, beside, constraint)
+    )
+    lock = Lock.SHARE_UPDATE_EXCLUSIVE if form == "plain" and constraint is None else Lock.ACCESS_EXCLUSIVE
+    steps.append(
         Step(
             id=f"{step_id}-switch",
             phase=phase,
             object=f"unique {successor.name} in its final form",
-            do=(drop_interim, *take),
+            do=do,
             done=reached,
-            undo=tuple(back),
-            lock=Lock.ACCESS_EXCLUSIVE,
-            undo_lock=Lock.ACCESS_EXCLUSIVE,
-            table=there,
+            undo=undo,
+            lock=lock,
+            undo_lock=lock,
+            table=render(table(on)),
             reason="one short transaction, so that a guard stands at every moment",
             claims=False,
-        ),
-    ]
-    if needs_build:
-        steps.append(build_back(f"{step_id}-back", phase, on, rebuilt))
+        )
+    )
+    # A constraint goes with its index: what stood before it is built beside it first.
+    if constraint is not None:
+        steps.append(build_back(f"{step_id}-back", phase, on, plain(beside) if form == "plain" else beside))
     return steps
+
+
+def _late_switch(
+    on: QName, index: Index, beside: Index, constraint: Constraint | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Statements by which the index built beside takes the name that the plain one had, and back."""
+    given_back = ddl.rename_index(index.schema, beside.name, index.name)
+    if constraint is None:
+        return (given_back,), (ddl.rename_index(index.schema, index.name, beside.name),)
+    return (ddl.attach_unique(on, index.name, beside.name),), (ddl.drop_constraint(on, index.name), given_back)
+
+
+def _deferrable_switch(
+    on: QName, index: Index, beside: Index, constraint: Constraint | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Statements that replace a DEFERRABLE constraint by what was built beside it, and back."""
+    drop = ddl.drop_constraint(on, index.name)
+    if constraint is None:
+        # An immediate index becomes a deferrable constraint by its catalog row alone.
+        back = ddl.attach_unique(on, index.name, index.name, deferrable=True)
+        return (drop, ddl.rename_index(index.schema, beside.name, index.name)), (back,)
+    back = ddl.attach_unique(on, index.name, beside.name, deferrable=True)
+    return (drop, ddl.attach_unique(on, index.name, beside.name)), (drop, back)
+
+
+def _plain_away(step_id: str, phase: str, on: QName, index: Index, reached: str) -> Step:
+    """Return the step that drops the plain index which stood in a unique's place, once that is built beside it."""
+    drop = ddl.drop_index(index.schema, index.name, concurrently=True)
+    return Step(
+        id=step_id,
+        phase=phase,
+        object=f"index {index.name}, whose work the unique does now",
+        do=(drop,),
+        done=build.either(probes.no_index(index.schema, index.name), reached),
+        undo=(ddl.create_index(on, plain(index), concurrently=True),),
+        gone=probes.index(index.schema, index.name),
+        clean=(drop,),
+        mode=Mode.CONCURRENT,
+        undo_mode=Mode.CONCURRENT,
+        lock=Lock.SHARE_UPDATE_EXCLUSIVE,
+        undo_lock=Lock.SHARE_UPDATE_EXCLUSIVE,
+        table=render(table(on)),
+        reason="its name is the unique's",
+        claims=False,
+    )
 
 
 def primary_steps(phase: str, on: QName, successor: Successor, legacy: Constraint, *, deferrable: bool) -> list[Step]:
@@ -180,9 +213,7 @@ def primary_steps(phase: str, on: QName, successor: Successor, legacy: Constrain
         if form == "deferrable"
         else ddl.rename_index(index.schema, beside.name, index.name)
     )
-    drop_interim = (
-        ddl.drop_constraint(on, index.name) if form == "deferrable" else ddl.drop_index(index.schema, index.name)
-    )
+    drop_interim = [ddl.drop_constraint(on, index.name)] if form == "deferrable" else []
     step_id = f"{phase}/successor/{on}/{successor.name}"
     return [
         build.build_index(
@@ -193,13 +224,14 @@ def primary_steps(phase: str, on: QName, successor: Successor, legacy: Constrain
             reason="the primary key in its final form",
             done=build.either(probes.index(index.schema, beside.name), reached),
         ),
+        *([_plain_away(f"{step_id}-plain", phase, on, index, reached)] if form == "plain" else []),
         Step(
             id=f"{step_id}-switch",
             phase=phase,
             object=f"primary key {successor.name}",
             do=(
                 ddl.drop_constraint(on, legacy.name),
-                drop_interim,
+                *drop_interim,
                 ddl.attach_unique(on, index.name, beside.name, primary=True, **deferral),
             ),
             done=reached,
