@@ -291,3 +291,10 @@ def database(pg: Cluster) -> Callable[..., Database]:
 def db(pg: Cluster) -> Database:
     """An empty database."""
     return pg.create()
+
+
+@pytest.fixture
+def monitor_right(pg: Cluster) -> Iterator[Callable[[], None]]:
+    """Gives the operator's role pg_monitor for this test."""
+    yield lambda: pg.admin(sql.SQL("GRANT pg_monitor TO {}").format(sql.Identifier(OWNER)))
+    pg.admin(sql.SQL("REVOKE pg_monitor FROM {}").format(sql.Identifier(OWNER)))

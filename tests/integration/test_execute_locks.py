@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import psycopg
 import pytest
-from psycopg import sql
 
 import mini
-from fix_servers import OWNER, Cluster, Database
+from fix_servers import Database
 from fix_sessions import Sessions, wait_for
 from normalform.core.events import Event
 from normalform.core.plan import Mode
@@ -27,13 +26,6 @@ SessionsOf = Callable[[Database], Sessions]
 @pytest.fixture
 def db(database: Databases) -> Database:
     return database("mini", mini.SCHEMA + mini.DATA)
-
-
-@pytest.fixture
-def monitor_right(pg: Cluster) -> Iterator[Callable[[], None]]:
-    """Gives the operator's role pg_monitor for this test."""
-    yield lambda: pg.admin(sql.SQL("GRANT pg_monitor TO {}").format(sql.Identifier(OWNER)))
-    pg.admin(sql.SQL("REVOKE pg_monitor FROM {}").format(sql.Identifier(OWNER)))
 
 
 @pytest.mark.parametrize("monitor", [False, True])

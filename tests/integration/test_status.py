@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from psycopg import sql
 
 import mini
-from fix_servers import OWNER, Cluster, Database
+from fix_servers import Database
 from fix_sessions import Sessions, wait_for
 from normalform.db import ledger, status
 from normalform.db.connect import Connector
@@ -26,13 +25,6 @@ SessionsOf = Callable[[Database], Sessions]
 @pytest.fixture
 def db(database: Databases) -> Database:
     return database("mini", mini.SCHEMA + mini.DATA)
-
-
-@pytest.fixture
-def monitor_right(pg: Cluster) -> Iterator[Callable[[], None]]:
-    """Gives the operator's role pg_monitor for this test."""
-    yield lambda: pg.admin(sql.SQL("GRANT pg_monitor TO {}").format(sql.Identifier(OWNER)))
-    pg.admin(sql.SQL("REVOKE pg_monitor FROM {}").format(sql.Identifier(OWNER)))
 
 
 def read(db: Database) -> Status:

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,27 @@ class Index:
     comment: str | None = None
     bytes: int = 0
     statistics: tuple[tuple[int, int], ...] = ()  # (key position, target) of expression columns
+
+    @classmethod
+    def planned(cls, schema: str, columns: Iterable[str], *, name: str = "", unique: bool = False) -> Index:
+        """Return a plain btree over columns, as one that is yet to be built."""
+        listed = tuple(columns)
+        return cls(
+            name=name,
+            schema=schema,
+            method="btree",
+            columns=tuple(IndexColumn(c) for c in listed),
+            include=(),
+            unique=unique,
+            primary=False,
+            valid=True,
+            immediate=True,
+            nulls_not_distinct=False,
+            predicate=None,
+            constraint=None,
+            definition="",
+            uses=listed,
+        )
 
 
 @dataclass(frozen=True)

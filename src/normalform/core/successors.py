@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from .catalog import Constraint, Index, IndexColumn, Table
+from .catalog import Constraint, Index, Table
 from .expressions import mentions, rename_null_tests
 from .index_successor import WHOLE_VALUES, Carried, Kind, Successor, index_successor, kind_of, listed
 from .model import Reference
@@ -212,23 +212,7 @@ def _leads(successor: Successor, reference: Carried) -> bool:
 
 
 def _key_index(table: Table, reference: Carried) -> Successor:
-    columns = tuple(IndexColumn(c) for c in dict.fromkeys((*reference.scope, reference.key)))
-    index = Index(
-        name="",
-        schema=table.name.schema,
-        method="btree",
-        columns=columns,
-        include=(),
-        unique=False,
-        primary=False,
-        valid=True,
-        immediate=True,
-        nulls_not_distinct=False,
-        predicate=None,
-        constraint=None,
-        definition="",
-        uses=tuple(c.column for c in columns if c.column),
-    )
+    index = Index.planned(table.name.schema, dict.fromkeys((*reference.scope, reference.key)))
     note = "the foreign key's own checks find a key's rows by it"
     return Successor("index", (), f"ix_{table.name.name}_{'_'.join(index.uses)}", index, note=note)
 

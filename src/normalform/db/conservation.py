@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import psycopg
 from psycopg import sql
 
-from ..core.catalog import Index, IndexColumn, Table
+from ..core.catalog import Index, Table
 from ..core.conservation import Conserved
 from ..core.model import Lookup, Model
 from ..core.names import display, shorten
@@ -191,22 +191,8 @@ def lookup_uniques(lookup: Lookup) -> list[Index]:
 
 
 def _unique(on: Table, columns: tuple[str, ...]) -> Index:
-    return Index(
-        name=shorten(f"uq_{on.name.name}_{'_'.join(columns)}", {on.name.name}),
-        schema=on.name.schema,
-        method="btree",
-        columns=tuple(IndexColumn(c) for c in columns),
-        include=(),
-        unique=True,
-        primary=False,
-        valid=True,
-        immediate=True,
-        nulls_not_distinct=False,
-        predicate=None,
-        constraint=None,
-        definition="",
-        uses=columns,
-    )
+    name = shorten(f"uq_{on.name.name}_{'_'.join(columns)}", {on.name.name})
+    return Index.planned(on.name.schema, columns, name=name, unique=True)
 
 
 def _colliding(
