@@ -164,7 +164,7 @@ class _Binder:
             return (), (), True, None
         if spec.add is None:
             columns = [self.column(path, table, name) for name in spec.columns]
-            return spec.columns, tuple(c.type for c in columns if c), True, None
+            return spec.columns, tuple(c.plain_type for c in columns if c), True, None
         assert spec.copy_table is not None
         assert spec.copy_column is not None
         assert spec.join is not None
@@ -187,7 +187,7 @@ class _Binder:
         added = table.column(spec.add)
         return (
             (spec.add,),
-            (column.type,),
+            (column.plain_type,),
             added is not None and added.not_null,
             ScopeCopy(source, key, column, spec.join),
         )

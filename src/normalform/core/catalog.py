@@ -19,7 +19,10 @@ from .names import QName
 
 @dataclass(frozen=True)
 class Column:
-    """A column. ``type`` is what format_type prints; ``width`` the n of varchar(n), None when unbounded."""
+    """A column. ``type`` is what format_type prints; ``width`` the n of varchar(n), None when unbounded.
+
+    A domain counts as what it rests on: ``base``, ``base_type``, ``width``, ``collated`` and ``deterministic``.
+    """
 
     name: str
     type: str
@@ -37,6 +40,14 @@ class Column:
     comment: str | None = None
     acl: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    base_type: str = ""  # what format_type prints of the base type; empty means that it is ``type``
+    collated: str | None = None  # qualified and quoted, unless it is the database's default
+    deterministic: bool = True  # whether equal means equal bytes
+
+    @property
+    def plain_type(self) -> str:
+        """The type without the domain: what a column of ours has that is to hold the same values, or NULL."""
+        return self.base_type or self.type
 
     @property
     def is_text(self) -> bool:

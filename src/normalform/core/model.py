@@ -25,6 +25,11 @@ class PathTable:
     parent: str | None
     separator: str
 
+    @property
+    def name_column(self) -> Column | None:
+        """The column with the names."""
+        return self.table.column(self.name)
+
 
 @dataclass(frozen=True)
 class ScopeCopy:
@@ -56,6 +61,21 @@ class Lookup:
     def name(self) -> str:
         """The lookup's name in the spec."""
         return self.spec.name
+
+    @property
+    def qualifier_text(self) -> Column | None:
+        """The lookup's own column, or the path table's, that qualifiers are read from."""
+        if self.path is not None:
+            return self.path.table.column(self.path.name)
+        return self.table.column(self.qualifier_column) if self.qualifier_column is not None else None
+
+    @property
+    def scope_columns(self) -> tuple[Column, ...]:
+        """The scope's columns; one that expand adds is described by what it is copied from."""
+        if self.scope_copy is not None:
+            return (self.scope_copy.column,)
+        found = [self.table.column(name) for name in self.scope]
+        return tuple(c for c in found if c is not None)
 
     @property
     def has_qualifier(self) -> bool:
@@ -100,8 +120,8 @@ class Reference:
 
     @property
     def key_type(self) -> str:
-        """The key column's type: that of the lookup's key."""
-        return self.lookup.key.type
+        """The key column's type: that of the lookup's key; a domain's own rules are the lookup's to keep."""
+        return self.lookup.key.plain_type
 
     @property
     def identity(self) -> tuple[str, ...]:

@@ -254,7 +254,7 @@ class _Reader:
     def _named(self, row: _Row) -> tuple[Candidate, ...]:
         if row.text is None:
             return ()
-        found = self._rows(queries.named(self.reference.lookup, row.text, self.reference.text))
+        found = self._rows(queries.named(self.reference, row.text))
         return tuple(c for scope, c in found if scope == row.scope)
 
     def _listing(self, row: _Row) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from psycopg import sql
 from ..core.catalog import Column
 from ..core.conservation import Conserved
 from ..core.model import Reference
+from . import compare
 from .batch import Ground, Heap, Rows, Span, Work, done, locked
 from .quote import column, ledger, table
 from .residue import entry, identity, keys_given, own
@@ -47,7 +48,7 @@ def archive_work(conserved: Conserved, reference: Reference) -> Work:
         ).format(
             key=column("t", reference.key),
             text=column("t", reference.text.name),
-            q=SQL("{}::text").format(column("t", qualifier.name)) if qualifier else SQL("NULL::text"),
+            q=compare.label(qualifier, column("t", qualifier.name)) if qualifier else SQL("NULL::text"),
             identity=identity(conserved, "t"),
             table=table(ground.name),
             within=ground.within("t", span),
@@ -78,30 +79,31 @@ def refill_work(conserved: Conserved, reference: Reference) -> Work:
     qualifier = conserved.qualifier(reference)
     pending = _unfilled(conserved, reference)
     assignments = [_assignment(reference.text, "x")]
-    differs = [SQL("n.x IS DISTINCT FROM n.now_x")]
+    differs = [SQL('n.x COLLATE pg_catalog."C" IS DISTINCT FROM n.now_x')]
     if qualifier is not None:
         assignments.append(_assignment(qualifier, "q"))
         differs.append(SQL("n.q IS DISTINCT FROM n.now_q"))
 
     def body(ground: Ground, span: Span, rows: Rows) -> sql.Composable:
         return SQL(
-            "nf_rows AS MATERIALIZED (SELECT t.ctid AS tid, {key} AS key, {text}::text AS now_x, {now_q} AS now_q, "
+            "nf_rows AS MATERIALIZED (SELECT t.ctid AS tid, {key} AS key, "
+            '{text}::text COLLATE pg_catalog."C" AS now_x, {now_q} AS now_q, '
             "{identity} AS i FROM ONLY {table} t WHERE {within} AND {pending}), "
             "{keys}, "
             "nf_new AS MATERIALIZED (SELECT r.*, "
-            "CASE WHEN e.own_value AND (r.now_x IS NULL OR r.now_x = f.x) THEN e.value "
+            'CASE WHEN e.own_value AND (r.now_x IS NULL OR r.now_x = f.x COLLATE pg_catalog."C") THEN e.value '
             "WHEN r.now_x IS NULL THEN f.x ELSE r.now_x END AS x, "
             "CASE WHEN e.own_qualifier AND (r.now_x IS NULL OR r.now_q IS NOT DISTINCT FROM f.q) THEN e.qualifier "
             "WHEN r.now_x IS NULL THEN f.q ELSE r.now_q END AS q "
             "FROM nf_rows r LEFT JOIN nf_keys f ON f.key = r.key LEFT JOIN LATERAL ({entry}) e ON true), "
             "nf_todo AS MATERIALIZED (SELECT n.* FROM nf_new n WHERE {differs}), {locked}, "
             "nf_changed AS (UPDATE ONLY {table} t SET {assignments} FROM nf_locked g WHERE t.ctid = g.tid AND {within} "
-            "AND {key} IS NOT DISTINCT FROM g.key AND {text}::text IS NOT DISTINCT FROM g.now_x "
+            'AND {key} IS NOT DISTINCT FROM g.key AND {text}::text COLLATE pg_catalog."C" IS NOT DISTINCT FROM g.now_x '
             "AND {now_q} IS NOT DISTINCT FROM g.now_q RETURNING 1), {done}"
         ).format(
             key=column("t", reference.key),
             text=column("t", reference.text.name),
-            now_q=SQL("{}::text").format(column("t", qualifier.name)) if qualifier else SQL("NULL::text"),
+            now_q=compare.label(qualifier, column("t", qualifier.name)) if qualifier else SQL("NULL::text"),
             identity=identity(conserved, "t") if conserved.identity else SQL("NULL::jsonb"),
             table=table(ground.name),
             within=ground.within("t", span),
@@ -131,10 +133,10 @@ def _unfilled(conserved: Conserved, reference: Reference) -> sql.Composable:
     if not conserved.identity:
         return missing
     qualifier = conserved.qualifier(reference)
-    other = SQL("e.own_value AND {}::text IS DISTINCT FROM e.value").format(text)
+    other = SQL('e.own_value AND {}::text COLLATE pg_catalog."C" IS DISTINCT FROM e.value').format(text)
     if qualifier is not None:
-        other = SQL("({}) OR (e.own_qualifier AND {}::text IS DISTINCT FROM e.qualifier)").format(
-            other, column("t", qualifier.name)
+        other = SQL("({}) OR (e.own_qualifier AND {} IS DISTINCT FROM e.qualifier)").format(
+            other, compare.label(qualifier, column("t", qualifier.name))
         )
     kept = SQL("EXISTS (SELECT FROM ({}) e WHERE {})").format(entry(reference, identity(conserved, "t"), key), other)
     return SQL("({} OR {})").format(missing, kept)

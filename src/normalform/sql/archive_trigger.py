@@ -11,6 +11,7 @@ from psycopg import sql
 from ..core.conservation import Conserved
 from ..core.model import Reference
 from ..core.names import shorten
+from . import compare
 from .quote import column, ledger, raw, render, table
 from .residue import given, identity, own_of
 
@@ -50,12 +51,16 @@ def create_triggers(conserved: Conserved, reference: Reference) -> tuple[str, ..
     settings = [SQL("SET {} = {}").format(raw(k), _setting(v)) for k, v in _PINNED.items()]
     rows, changes, truncate = (sql.Identifier(n) for n in trigger_names(reference))
     on = table(conserved.name)
-    watched = [reference.key, reference.text.name, *conserved.identity]
     qualifier = conserved.qualifier(reference)
-    if qualifier is not None:
-        watched.append(qualifier.name)
+    # Texts by their bytes: a collation may call two spellings equal.
+    texts = [c.name for c in (reference.text, qualifier) if c is not None]
+    watched = [c for c in dict.fromkeys([reference.key, *conserved.identity]) if c not in texts]
+    bytewise = SQL('{}::text COLLATE pg_catalog."C" IS DISTINCT FROM {}::text')
     changed = SQL(" OR ").join(
-        [SQL("{} IS DISTINCT FROM {}").format(column("old", c), column("new", c)) for c in dict.fromkeys(watched)]
+        [
+            *[SQL("{} IS DISTINCT FROM {}").format(column("old", c), column("new", c)) for c in watched],
+            *[bytewise.format(column("old", c), column("new", c)) for c in texts],
+        ]
     )
     execute = SQL("EXECUTE FUNCTION {}()").format(function)
     statements = [
@@ -85,7 +90,7 @@ def drop_triggers(conserved: Conserved, reference: Reference) -> tuple[str, ...]
 def _function_body(conserved: Conserved, reference: Reference) -> sql.Composable:
     qualifier = conserved.qualifier(reference)
     key, text = column("new", reference.key), column("new", reference.text.name)
-    q = SQL("{}::text").format(column("new", qualifier.name)) if qualifier else SQL("NULL::text")
+    q = compare.label(qualifier, column("new", qualifier.name)) if qualifier else SQL("NULL::text")
     own_value, own_qualifier = own_of(key, SQL("{}::text").format(text), q, "f", qualifier is not None)
     name, residue = sql.Literal(reference.name), ledger("residue")
     if not conserved.identity:

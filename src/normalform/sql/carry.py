@@ -13,6 +13,7 @@ from typing import Literal
 from psycopg import sql
 
 from ..core.model import Reference
+from . import compare
 from .batch import Ground, Heap, Rows, Span, Work, done, locked
 from .quote import column, ledger, table
 from .shapes import decided, key_cast, reference_values
@@ -157,7 +158,7 @@ def _namesakes(reference: Reference, text: sql.Composable) -> sql.Composable:
 def _text(reference: Reference) -> _Shape:
     """Rows with a former text: with the key, or without one while nothing else has that text."""
     lookup = reference.lookup
-    key, text = column("t", reference.key), column("t", reference.text.name)
+    key = column("t", reference.key)
     more = SQL("{} AS new_text, p.old_text, {} = 0 AS free").format(
         column("l", lookup.text.name), _namesakes(reference, SQL("p.old_text"))
     )
@@ -166,8 +167,12 @@ def _text(reference: Reference) -> _Shape:
     )
     return _Shape(
         _entries(reference, "text", more, SQL("{} <> p.old_text").format(column("l", lookup.text.name))),
-        SQL("{} AND {} = e.old_text AND ({} = e.id OR ({} IS NULL AND e.free AND {}))").format(
-            _in_scope(reference), text, key, key, undecided
+        SQL("{} AND {} AND ({} = e.id OR ({} IS NULL AND e.free AND {}))").format(
+            _in_scope(reference),
+            compare.means(reference, column("t", reference.text.name), SQL("e.old_text")),
+            key,
+            key,
+            undecided,
         ),
         SQL("{} = g.new_text, {} = g.id").format(sql.Identifier(reference.text.name), sql.Identifier(reference.key)),
     )
@@ -177,14 +182,19 @@ def _path(reference: Reference) -> _Shape:
     """Rows with a former path, under the row's own text; those without a key where the text alone means the row."""
     assert reference.qualifier is not None
     lookup = reference.lookup
-    key, text = column("t", reference.key), column("t", reference.text.name)
+    key = column("t", reference.key)
+    means = compare.means(reference, column("t", reference.text.name), SQL("e.x"))
     own = column("l", lookup.text.name)
     now = path_now(lookup, "l")
     more = SQL("{} AS x, p.old_text AS old_q, {} AS new_q, {} = 1 AS free").format(own, now, _namesakes(reference, own))
     return _Shape(
         _entries(reference, "path", more, SQL("{} <> p.old_text").format(now)),
-        SQL("{} AND {} = e.x AND {} = e.old_q AND ({} = e.id OR ({} IS NULL AND e.free))").format(
-            _in_scope(reference), text, column("t", reference.qualifier.name), key, key
+        SQL("{} AND {} AND {} = e.old_q AND ({} = e.id OR ({} IS NULL AND e.free))").format(
+            _in_scope(reference),
+            means,
+            compare.label(reference.qualifier, column("t", reference.qualifier.name)),
+            key,
+            key,
         ),
         SQL("{} = g.new_q").format(sql.Identifier(reference.qualifier.name)),
     )
@@ -212,7 +222,11 @@ def _delete(reference: Reference) -> _Shape:
         if not reference.spec.keep_text and not reference.text.not_null:
             sets.append(SQL("{} = NULL").format(sql.Identifier(reference.text.name)))
         return _Shape(entries, match, SQL(", ").join(sets))
-    q = SQL("{}::text").format(column("t", reference.qualifier.name)) if reference.qualifier else SQL("NULL::text")
+    q = (
+        compare.label(reference.qualifier, column("t", reference.qualifier.name))
+        if reference.qualifier
+        else SQL("NULL::text")
+    )
     scope = [column("t", c.name) for c in reference.scope]
     call = SQL("{}({})").format(
         ledger(resolve_name(reference)),

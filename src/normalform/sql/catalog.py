@@ -93,6 +93,7 @@ WITH RECURSIVE wanted AS (
 SELECT a.attrelid::bigint AS oid, a.attname AS name, a.attnum::int AS attnum,
        pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
        bt.typname AS base,
+       pg_catalog.format_type(bt.oid, greatest(a.atttypmod, b.modifier)) AS base_type,
        CASE WHEN bt.typname IN ('varchar', 'bpchar') AND greatest(a.atttypmod, b.modifier) >= 0
             THEN greatest(a.atttypmod, b.modifier) - 4 END AS width,
        a.attnotnull AS not_null,
@@ -103,6 +104,13 @@ SELECT a.attrelid::bigint AS oid, a.attname AS name, a.attnum::int AS attnum,
                     FROM pg_catalog.pg_collation AS cl
                     JOIN pg_catalog.pg_namespace AS cn ON cn.oid = cl.collnamespace
                    WHERE cl.oid = a.attcollation) END AS collation,
+       CASE WHEN a.attcollation NOT IN (0, 'pg_catalog."default"'::pg_catalog.regcollation)
+            THEN (SELECT pg_catalog.quote_ident(cn.nspname) || '.' || pg_catalog.quote_ident(cl.collname)
+                    FROM pg_catalog.pg_collation AS cl
+                    JOIN pg_catalog.pg_namespace AS cn ON cn.oid = cl.collnamespace
+                   WHERE cl.oid = a.attcollation) END AS collated,
+       coalesce((SELECT cl.collisdeterministic FROM pg_catalog.pg_collation AS cl WHERE cl.oid = a.attcollation), true)
+           AS deterministic,
        CASE WHEN a.attstorage <> t.typstorage
             THEN CASE a.attstorage WHEN 'p' THEN 'plain' WHEN 'e' THEN 'external'
                                    WHEN 'm' THEN 'main' ELSE 'extended' END END AS storage,

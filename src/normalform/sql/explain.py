@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from ..core.catalog import Column
 from ..core.model import Lookup, Reference
+from . import compare
 from .quote import column, conjunction, raw, table
 from .shapes import alias_rows, lookup_rows, path_of, scope_array, scope_names
 
@@ -57,17 +57,11 @@ def row_query(reference: Reference, key: Sequence[str]) -> sql.Composed:
     )
 
 
-def named(lookup: Lookup, text: str, like: Column) -> sql.Composed:
-    """Return a query (key, scope text[], text, path) of the lookup rows of a text.
-
-    Args:
-        lookup: the lookup.
-        text: the text.
-        like: the column that has it, whose way of comparing counts.
-    """
-    plain = like.is_text and like.base != "citext"
-    typed = SQL("{}::{}").format(sql.Literal(text), raw("text" if plain else like.type))
-    return _rows(lookup, SQL("{} = {}").format(column("l", lookup.text.name), typed))
+def named(reference: Reference, text: str) -> sql.Composed:
+    """Return a query (key, scope text[], text, path) of the lookup rows that a reference's text means by itself."""
+    lookup = reference.lookup
+    value = SQL("{}::text").format(sql.Literal(text))
+    return _rows(lookup, compare.matches(reference, column("l", lookup.text.name), value))
 
 
 def keyed(lookup: Lookup, key: str) -> sql.Composed:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from psycopg import sql
 
 from ..core.model import Lookup, Reference
+from . import compare
 from .batch import Ground, Heap, Rows, Span, Work, done, locked
 from .quote import column, columns, conjunction, table
-from .shapes import reference_values, resolve_few, scope_names
+from .shapes import reference_values, resolve_few, scope_names, scope_values
 
 SQL = sql.SQL
 
@@ -127,10 +128,14 @@ def _unchanged(reference: Reference) -> sql.Composable:
     """
     parts = [SQL("{} IS NULL").format(column("t", reference.key))]
     parts += [
-        SQL("{} = {}").format(column("t", c.name), column("g", n))
-        for c, n in zip(reference.scope, scope_names(len(reference.scope)), strict=True)
+        SQL("{} = {}").format(value, column("g", n))
+        for value, n in zip(scope_values(reference, "t"), scope_names(len(reference.scope)), strict=True)
     ]
-    parts.append(SQL("{} = g.x").format(column("t", reference.text.name)))
+    parts.append(SQL("{} = g.x").format(compare.reading(reference, column("t", reference.text.name))))
     if reference.qualifier is not None:
-        parts.append(SQL("{}::text IS NOT DISTINCT FROM g.q").format(column("t", reference.qualifier.name)))
+        parts.append(
+            SQL("{} IS NOT DISTINCT FROM g.q").format(
+                compare.label(reference.qualifier, column("t", reference.qualifier.name))
+            )
+        )
     return conjunction(parts)

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from ..core.catalog import Index
 from ..core.model import Lookup, Reference
-from . import shapes
+from . import compare, shapes
 from .quote import column, columns, conjunction, raw, table
 
 SQL = sql.SQL
@@ -226,7 +226,11 @@ def _is_listed(reference: Reference) -> sql.Composable:
         if fixed != "q"
     ]
     if reference.qualifier is not None:
-        parts.append(SQL("{}::text IS NOT DISTINCT FROM f.q").format(column("t", reference.qualifier.name)))
+        parts.append(
+            SQL("{} IS NOT DISTINCT FROM f.q").format(
+                compare.label(reference.qualifier, column("t", reference.qualifier.name))
+            )
+        )
     return conjunction(parts)
 
 

@@ -19,8 +19,19 @@ from dataclasses import replace
 from psycopg import sql
 
 from ..core.model import Lookup, Reference
+from . import compare
 from .quote import column, conjunction, ledger, table
-from .shapes import STORED, alias_rows, all_paths, key_cast, lookup_rows, same_scope, scope_array, scope_names
+from .shapes import (
+    STORED,
+    alias_rows,
+    all_paths,
+    key_cast,
+    lookup_rows,
+    same_scope,
+    scope_array,
+    scope_names,
+    scope_values,
+)
 
 SQL = sql.SQL
 #: Decisions that name a key. ``split`` names one key and allows every row that has the text; ``null`` names none.
@@ -94,6 +105,17 @@ def _same_text(left: str, right: str, count: int) -> sql.Composable:
     return SQL("{} AND {} = {}").format(same_scope(left, right, count), column(left, "x"), column(right, "x"))
 
 
+def _says(reference: Reference, row: str, own: str) -> sql.Composable:
+    """A reference's value under one alias is a lookup's text, in its scope, under the other."""
+    text = compare.matches(reference, column(own, "x"), column(row, "x"))
+    return SQL("{} AND {}").format(same_scope(own, row, len(reference.scope)), text)
+
+
+def _lookup_rows(reference: Reference) -> sql.Composable:
+    """The number of lookup rows in a join with values, of which two spellings can mean the same text."""
+    return SQL("count(*)") if compare.plain(reference) else SQL("count(DISTINCT b.id)")
+
+
 def _stored(reference: Reference, where: sql.Composable | None) -> sql.Composable:
     taken = [SQL("t.ctid AS place").format()]
     taken += [
@@ -101,11 +123,16 @@ def _stored(reference: Reference, where: sql.Composable | None) -> sql.Composabl
         for c, p in zip(reference.identity, identity_names(reference), strict=True)
     ]
     taken += [
-        SQL("{} AS {}").format(column("t", c.name), sql.Identifier(s))
-        for c, s in zip(reference.scope, scope_names(len(reference.scope)), strict=True)
+        SQL("{} AS {}").format(value, sql.Identifier(s))
+        for value, s in zip(scope_values(reference, "t"), scope_names(len(reference.scope)), strict=True)
     ]
-    q = SQL("{}::text").format(column("t", reference.qualifier.name)) if reference.qualifier else SQL("NULL::text")
-    taken += [SQL("{} AS x, {} AS q, {} AS k").format(column("t", reference.text.name), q, column("t", reference.key))]
+    q = (
+        compare.label(reference.qualifier, column("t", reference.qualifier.name))
+        if reference.qualifier
+        else SQL("NULL::text")
+    )
+    x = compare.reading(reference, column("t", reference.text.name))
+    taken += [SQL("{} AS x, {} AS q, {} AS k").format(x, q, column("t", reference.key))]
     return SQL("nf_t AS NOT MATERIALIZED (SELECT {} FROM {} t WHERE {})").format(
         SQL(", ").join(taken), table(reference.table.name), where or SQL("true")
     )
@@ -197,8 +224,14 @@ def _joined(reference: Reference) -> list[sql.Composable]:
     # Within its own scope the row's scope equals its lookup row's.
     twice = SQL(
         "nf_twice AS MATERIALIZED (SELECT {group} FROM nf_base b JOIN (SELECT DISTINCT {asked} FROM nf_joined j "
-        "WHERE j.plain IS NULL AND j.x = j.lx) a ON {same} GROUP BY {group} HAVING count(*) > 1)"
-    ).format(group=_text_of("b", n), asked=_text_of("j", n), same=_same_text("a", "b", n))
+        "WHERE j.plain IS NULL AND {text}) a ON {same} GROUP BY {group} HAVING {rows} > 1)"
+    ).format(
+        group=_text_of("b", n),
+        rows=_lookup_rows(reference),
+        asked=_text_of("j", n),
+        text=compare.matches(reference, SQL("j.lx"), SQL("j.x")),
+        same=_says(reference, "a", "b"),
+    )
     return [settled, twice]
 
 
@@ -213,8 +246,9 @@ def _keyed(reference: Reference) -> sql.Composable:
     first = SQL(
         "SELECT j.*, w.x IS NULL AS alone, CASE WHEN j.plain IS NOT NULL THEN j.plain "
         "WHEN w.x IS NULL AND j.x::text {c} = j.lx::text AND {qualifier} THEN 'exact' END AS first FROM nf_joined j "
-        "LEFT JOIN nf_twice w ON {scope} w.x = CASE WHEN j.plain IS NULL THEN j.x END"
+        "LEFT JOIN nf_twice w ON {scope} {text}"
     ).format(
+        text=compare.matches(reference, SQL("w.x"), SQL("CASE WHEN j.plain IS NULL THEN j.x END")),
         c=BYTES,
         qualifier=same_qualifier.format(BYTES),
         scope=SQL("{} AND").format(same_scope("w", "j", n)) if n else SQL(""),
@@ -230,26 +264,26 @@ def _keyed(reference: Reference) -> sql.Composable:
         c=BYTES,
         scope=scope_array("f", n),
         join=SQL(
-            " LEFT JOIN nf_alias a ON a.id = f.lid AND a.x = CASE WHEN f.first IS NULL THEN f.x::text {} END"
+            " LEFT JOIN nf_alias a ON a.id = f.lid AND a.x = CASE WHEN f.first IS NULL THEN f.x::text END {}"
         ).format(BYTES)
         if aliases
         else SQL(""),
     )
-    old = SQL(
-        "(p.kind = 'text' AND p.old_text = r.x::text {c} OR p.kind = 'path' AND p.old_text = r.q {c} AND r.x = r.lx)"
-    )
+    old = SQL("(p.kind = 'text' AND p.old_text = r.x::text {c} OR p.kind = 'path' AND p.old_text = r.q {c} AND {text})")
+    text = compare.matches(reference, SQL("r.lx"), SQL("r.x"))
     # The order matters: an operator's decision comes before what the text alone would say.
     classed = SQL(
         "SELECT r.*, CASE WHEN r.first IS NOT NULL THEN r.first "
-        "WHEN r.how = ANY ({keyed}) AND r.mk = r.k OR r.how = 'split' AND r.x = r.lx THEN 'decided' "
+        "WHEN r.how = ANY ({keyed}) AND r.mk = r.k OR r.how = 'split' AND {text} THEN 'decided' "
         "WHEN {renamed} THEN 'pending' "
         "WHEN r.how = 'null' OR r.how = ANY ({keyed}) AND {alive} THEN 'contradicted' "
-        "WHEN r.x = r.lx AND r.alone THEN 'residue' "
+        "WHEN {text} AND r.alone THEN 'residue' "
         "WHEN r.ax IS NOT NULL AND (r.sole OR r.how = 'alias' AND r.mk = r.k) THEN 'alias' "
-        "WHEN r.x = r.lx THEN 'ambiguous' ELSE 'differing' END AS class FROM ({explained}) r"
+        "WHEN {text} THEN 'ambiguous' ELSE 'differing' END AS class FROM ({explained}) r"
     ).format(
         keyed=sql.Literal(list(KEYED)),
-        renamed=_queued(reference, "r", old.format(c=BYTES)),
+        text=text,
+        renamed=_queued(reference, "r", old.format(c=BYTES, text=text)),
         alive=_alive(reference, "r"),
         explained=explained,
     )
@@ -332,24 +366,27 @@ def _resolvable(reference: Reference) -> tuple[list[sql.Composable], sql.Composa
     """
     n = len(reference.scope)
     asked = SQL("(SELECT DISTINCT {} FROM nf_open o) a").format(_text_of("o", n))
-    group, same = _text_of("b", n), _same_text("a", "b", n)
+    group, same = _text_of("b", n), _says(reference, "a", "b")
     parts: list[sql.Composable] = [
         SQL(
-            "nf_found AS MATERIALIZED (SELECT {g}, count(*) AS n FROM nf_base b JOIN {asked} ON {same} GROUP BY {g})"
-        ).format(g=group, asked=asked, same=same)
+            "nf_found AS MATERIALIZED (SELECT {g}, {rows} AS n FROM nf_base b JOIN {asked} ON {same} GROUP BY {g})"
+        ).format(rows=_lookup_rows(reference), g=group, asked=asked, same=same)
     ]
-    joins = [SQL(" LEFT JOIN nf_found u ON {}").format(_same_text("u", "o", n))]
+    joins = [SQL(" LEFT JOIN nf_found u ON {}").format(_says(reference, "o", "u"))]
     found = [SQL("u.n = 1")]
     if _qualified(reference):
         parts.append(
             SQL(
                 "nf_told AS MATERIALIZED (SELECT {g}, {path} AS path FROM nf_base b "
                 "JOIN nf_found a ON a.n > 1 AND {same}{paths} GROUP BY {g}, {path} HAVING count(*) = 1)"
-            ).format(g=group, path=_path(reference.lookup), same=same, paths=_join_paths(reference.lookup))
+            ).format(
+                g=group, path=_path(reference.lookup), same=_same_text("a", "b", n), paths=_join_paths(reference.lookup)
+            )
         )
-        joins.append(SQL(" LEFT JOIN nf_told y ON {} AND y.path = o.q {}").format(_same_text("y", "o", n), BYTES))
+        joins.append(SQL(" LEFT JOIN nf_told y ON {} AND y.path = o.q {}").format(_says(reference, "o", "y"), BYTES))
         found.append(SQL("y.path IS NOT NULL"))
     if reference.lookup.aliases is not None:
-        joins.append(SQL(" LEFT JOIN nf_alias a ON a.sole AND {}").format(_same_text("a", "o", n)))
+        spelled = compare.is_alias(reference, SQL("a.x"), SQL("o.x"))
+        joins.append(SQL(" LEFT JOIN nf_alias a ON a.sole AND {} AND {}").format(same_scope("a", "o", n), spelled))
         found.append(SQL("a.x IS NOT NULL"))
     return parts, SQL("").join(joins), SQL("coalesce({}, false)").format(SQL(" OR ").join(found))

@@ -15,6 +15,7 @@ from psycopg import sql
 from ..core.catalog import Column
 from ..core.conservation import Conserved
 from ..core.model import Lookup, Reference
+from . import compare
 from .quote import column, conjunction, ledger, raw, render, table
 from .shapes import all_paths, path_of
 
@@ -52,7 +53,7 @@ def keys_given(lookup: Lookup, rows: str) -> sql.Composable:
     if lookup.path is not None:
         start, walk = column("l", lookup.path.join), path_of(lookup.path, SQL("w.cid"))
     elif lookup.qualifier_column is not None:
-        start, q = SQL("{}::text").format(column("l", lookup.qualifier_column)), SQL("f.cid")
+        start, q = compare.label(lookup.qualifier_text, column("l", lookup.qualifier_column)), SQL("f.cid")
     return SQL(
         "nf_found AS MATERIALIZED (SELECT d.key, f.x, f.cid "
         "FROM (SELECT DISTINCT key FROM {rows} WHERE key IS NOT NULL) d "
@@ -96,7 +97,7 @@ def _qualifier(lookup: Lookup) -> sql.Composable:
     if lookup.path is not None:
         return path_of(lookup.path, column("l", lookup.path.join))
     if lookup.qualifier_column is not None:
-        return SQL("{}::text").format(column("l", lookup.qualifier_column))
+        return compare.label(lookup.qualifier_text, column("l", lookup.qualifier_column))
     return SQL("NULL::text")
 
 
@@ -139,7 +140,7 @@ def legacy_rows(conserved: Conserved, only: Sequence[sql.Composable] = ()) -> sq
             )
             path = column(f"p{n}", "path")
         elif lookup.qualifier_column is not None:
-            path = SQL("{}::text").format(column(look, lookup.qualifier_column))
+            path = compare.label(lookup.qualifier_text, column(look, lookup.qualifier_column))
         joins.append(
             SQL(
                 "LEFT JOIN {residue} {e} ON {e}.reference = {name} AND {e}.identity = {identity} "
@@ -181,7 +182,7 @@ def residue_exists(conserved: Conserved, reference: Reference) -> sql.Composed:
     ).format(
         key=column("t", reference.key),
         text=column("t", reference.text.name),
-        q=SQL("{}::text").format(column("t", qualifier.name)) if qualifier else SQL("NULL::text"),
+        q=compare.label(qualifier, column("t", qualifier.name)) if qualifier else SQL("NULL::text"),
         table=table(conserved.name),
         given=given(reference.lookup, SQL("r.key")),
         own_value=own_value,

@@ -17,6 +17,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from ..core.model import Lookup, PathTable, Reference
+from . import compare
 from .quote import column, conjunction, ledger, raw, table
 
 SQL = sql.SQL
@@ -34,17 +35,19 @@ def scope_names(count: int) -> list[str]:
 def all_paths(path: PathTable) -> sql.Composable:
     """Return a query (cid, path) with the path of every row of the path table, from the roots down."""
     if path.parent is None:
-        return SQL("SELECT c.{key} AS cid, c.{name}::text AS path FROM {table} c").format(
-            key=sql.Identifier(path.key), name=sql.Identifier(path.name), table=table(path.table.name)
+        return SQL("SELECT c.{key} AS cid, {name} AS path FROM {table} c").format(
+            key=sql.Identifier(path.key),
+            name=compare.label(path.name_column, column("c", path.name)),
+            table=table(path.table.name),
         )
     return SQL(
         "WITH RECURSIVE down(cid, path, depth) AS ("
-        "SELECT c.{key}, c.{name}::text, 1 FROM {table} c WHERE c.{parent} IS NULL "
-        "UNION ALL SELECT c.{key}, d.path || {sep} || c.{name}::text, d.depth + 1 "
+        "SELECT c.{key}, {name}, 1 FROM {table} c WHERE c.{parent} IS NULL "
+        "UNION ALL SELECT c.{key}, d.path || {sep} || {name}, d.depth + 1 "
         "FROM {table} c JOIN down d ON c.{parent} = d.cid WHERE d.depth < {max}) SELECT cid, path FROM down"
     ).format(
         key=sql.Identifier(path.key),
-        name=sql.Identifier(path.name),
+        name=compare.label(path.name_column, column("c", path.name)),
         parent=sql.Identifier(path.parent),
         table=table(path.table.name),
         sep=sql.Literal(path.separator),
@@ -55,18 +58,21 @@ def all_paths(path: PathTable) -> sql.Composable:
 def path_of(path: PathTable, start: sql.Composable) -> sql.Composable:
     """Return a scalar subquery: the path of the row whose key is ``start``, walked from that row upward."""
     if path.parent is None:
-        return SQL("(SELECT c.{name}::text FROM {table} c WHERE c.{key} = {start})").format(
-            key=sql.Identifier(path.key), name=sql.Identifier(path.name), table=table(path.table.name), start=start
+        return SQL("(SELECT {name} FROM {table} c WHERE c.{key} = {start})").format(
+            key=sql.Identifier(path.key),
+            name=compare.label(path.name_column, column("c", path.name)),
+            table=table(path.table.name),
+            start=start,
         )
     return SQL(
         "(WITH RECURSIVE up(parent, path, depth) AS ("
-        "SELECT c.{parent}, c.{name}::text, 1 FROM {table} c WHERE c.{key} = {start} "
-        "UNION ALL SELECT c.{parent}, c.{name}::text || {sep} || u.path, u.depth + 1 "
+        "SELECT c.{parent}, {name}, 1 FROM {table} c WHERE c.{key} = {start} "
+        "UNION ALL SELECT c.{parent}, {name} || {sep} || u.path, u.depth + 1 "
         "FROM {table} c JOIN up u ON c.{key} = u.parent WHERE u.depth < {max}) "
         "SELECT u.path FROM up u WHERE u.parent IS NULL)"
     ).format(
         key=sql.Identifier(path.key),
-        name=sql.Identifier(path.name),
+        name=compare.label(path.name_column, column("c", path.name)),
         parent=sql.Identifier(path.parent),
         table=table(path.table.name),
         sep=sql.Literal(path.separator),
@@ -100,7 +106,11 @@ def lookup_rows(lookup: Lookup, *, where: sql.Composable | None = None) -> sql.C
     ]
     picked.append(SQL("{} AS x").format(column("l", lookup.text.name)))
     cid = column("l", lookup.path.join) if lookup.path else SQL("NULL::integer")
-    own = SQL("{}::text").format(column("l", lookup.qualifier_column)) if lookup.qualifier_column else SQL("NULL::text")
+    own = (
+        compare.label(lookup.qualifier_text, column("l", lookup.qualifier_column))
+        if lookup.qualifier_column
+        else SQL("NULL::text")
+    )
     picked += [SQL("{} AS cid").format(cid), SQL("{} AS own").format(own)]
     return SQL("SELECT {} FROM {} l{}{}").format(
         SQL(", ").join(picked), table(lookup.table.name), join, SQL(" WHERE {}").format(where) if where else SQL("")
@@ -125,12 +135,12 @@ def aliases_of(lookup: Lookup, row: str = "l") -> sql.Composable:
     assert lookup.aliases is not None
     col = column(row, lookup.aliases.name)
     if lookup.aliases.base in ("_text", "_varchar"):
-        return SQL("SELECT u.a::text AS a FROM unnest({}) u(a)").format(col)
+        return SQL("SELECT {} AS a FROM unnest({}) u(a)").format(compare.same_aliases(lookup, SQL("u.a::text")), col)
     return SQL(
-        "SELECT e.v #>> '{{}}' AS a FROM jsonb_array_elements("
+        "SELECT {1} AS a FROM jsonb_array_elements("
         "CASE WHEN jsonb_typeof({0}::jsonb) = 'array' THEN {0}::jsonb ELSE '[]'::jsonb END) e(v) "
         "WHERE jsonb_typeof(e.v) = 'string'"
-    ).format(col)
+    ).format(col, compare.same_aliases(lookup, SQL("(e.v #>> '{{}}')").format()))
 
 
 def alias_rows(lookup: Lookup) -> sql.Composable:
@@ -145,13 +155,26 @@ def alias_rows(lookup: Lookup) -> sql.Composable:
 def reference_values(reference: Reference, alias: str = "t") -> sql.Composable:
     """Return the select list ``s1 …, x, q`` of a reference's row."""
     parts = [
-        SQL("{} AS {}").format(column(alias, c.name), sql.Identifier(n))
-        for c, n in zip(reference.scope, scope_names(len(reference.scope)), strict=True)
+        SQL("{} AS {}").format(value, sql.Identifier(n))
+        for value, n in zip(scope_values(reference, alias), scope_names(len(reference.scope)), strict=True)
     ]
-    parts.append(SQL("{} AS x").format(column(alias, reference.text.name)))
-    q = SQL("{}::text").format(column(alias, reference.qualifier.name)) if reference.qualifier else SQL("NULL::text")
+    parts.append(SQL("{} AS x").format(compare.reading(reference, column(alias, reference.text.name))))
+    q = (
+        compare.label(reference.qualifier, column(alias, reference.qualifier.name))
+        if reference.qualifier
+        else SQL("NULL::text")
+    )
     parts.append(SQL("{} AS q").format(q))
     return SQL(", ").join(parts)
+
+
+def scope_values(reference: Reference, alias: str) -> list[sql.Composable]:
+    """Return the scope of a reference's row, fit to be compared with the lookup's."""
+    own = reference.lookup.scope_columns
+    return [
+        compare.in_collation(o, column(alias, c.name)) if c.is_text and o.is_text else column(alias, c.name)
+        for c, o in zip(reference.scope, own, strict=True)
+    ]
 
 
 def smallest(lookup: Lookup, argument: sql.Composable) -> sql.Composable:
@@ -185,12 +208,13 @@ def scope_array(alias: str, count: int) -> sql.Composable:
 def decided(reference: Reference, alias: str, *, how: tuple[str, ...] = STORED) -> sql.Composable:
     """Return the join condition of mapping ``m`` to a values relation: the operator's decision for its value."""
     return SQL(
-        "m.reference = {ref} AND m.how = ANY({how}) AND m.scope = {scope} AND m.value = {a}.x::text "
+        "m.reference = {ref} AND m.how = ANY({how}) AND m.scope = {scope} AND m.value = {value} "
         "AND m.qualifier IS NOT DISTINCT FROM {a}.q"
     ).format(
         ref=sql.Literal(reference.name),
         how=sql.Literal(list(how)),
         scope=scope_array(alias, len(reference.scope)),
+        value=compare.as_default(reference, column(alias, "x")),
         a=sql.Identifier(alias),
     )
 
@@ -224,8 +248,9 @@ def resolve_all(reference: Reference, values: sql.Composable, *, stored: bool) -
         SQL(
             "b AS (SELECT v.vn, count(*) AS n, {key} AS id, min(c.path) AS path, "
             "count(*) FILTER (WHERE {by_path}) AS nq, {key_q} AS idq "
-            "FROM v JOIN c ON {scope} AND c.x = v.x GROUP BY v.vn)"
+            "FROM v JOIN c ON {scope} AND {text} GROUP BY v.vn)"
         ).format(
+            text=compare.matches(reference, SQL("c.x"), SQL("v.x")),
             key=smallest(lookup, SQL("c.id")),
             key_q=smallest_where(lookup, SQL("c.id"), by_path),
             by_path=by_path,
@@ -247,7 +272,11 @@ def resolve_all(reference: Reference, values: sql.Composable, *, stored: bool) -
                 g=group, key=key, rows=alias_rows(lookup)
             )
         )
-        joins.append(SQL("LEFT JOIN al ON b.n IS NULL AND {} AND al.x = v.x").format(same_scope("v", "al", n)))
+        joins.append(
+            SQL("LEFT JOIN al ON b.n IS NULL AND {} AND {}").format(
+                same_scope("v", "al", n), compare.is_alias(reference, SQL("al.x"), SQL("v.x"))
+            )
+        )
         cases.append(SQL("WHEN al.n = 1 THEN 'alias' WHEN al.n > 1 THEN 'ambiguous'").format())
         keys.append(SQL("WHEN al.n = 1 THEN al.id").format())
         if lookup.has_qualifier:
@@ -309,7 +338,7 @@ def resolve_few(reference: Reference, values: str) -> sql.Composable:
                 SQL("{} = {}").format(column("l", name), column("v", s))
                 for name, s in zip(lookup.scope, scope, strict=True)
             ],
-            SQL("{} = v.x").format(column("l", lookup.text.name)),
+            compare.matches(reference, column("l", lookup.text.name), SQL("v.x")),
         ]
     )
     paths: sql.Composable
@@ -325,8 +354,9 @@ def resolve_few(reference: Reference, values: str) -> sql.Composable:
     if lookup.aliases is not None:
         alias = SQL(
             "(SELECT {id} FROM {map} m JOIN {lookup} l ON {id} = {key} WHERE {on} AND {scope} "
-            "AND EXISTS (SELECT FROM ({aliases}) al WHERE al.a = v.x))"
+            "AND EXISTS (SELECT FROM ({aliases}) al WHERE {spelled}))"
         ).format(
+            spelled=compare.is_alias(reference, SQL("al.a"), SQL("v.x")),
             id=column("l", lookup.key.name),
             map=ledger("mapping"),
             lookup=table(lookup.table.name),

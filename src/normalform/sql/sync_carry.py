@@ -13,6 +13,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from ..core.model import Reference
+from . import compare
 from .plpgsql import Function
 from .quote import column, ledger, raw, table
 from .shapes import decided, reference_values
@@ -48,7 +49,7 @@ def carry_function(reference: Reference) -> Function:
     if q is not None:
         sets.append(
             SQL("{} = CASE WHEN {} = p_old_q THEN coalesce(p_new_q, {}) ELSE {} END").format(
-                sql.Identifier(q.name), *[column("t", q.name)] * 3
+                sql.Identifier(q.name), compare.label(q, column("t", q.name)), *[column("t", q.name)] * 2
             )
         )
     body = SQL("""
@@ -80,10 +81,10 @@ END
 def hanging(reference: Reference) -> sql.Composable:
     """Return the condition, on alias ``t`` and the arguments, of the rows that a rename concerns."""
     return SQL(
-        "{scope} AND {text} = p_old AND ((p_keyed AND {key} = p_key) OR ({key} IS NULL AND {meant})) AND {changes}"
+        "{scope} AND {means} AND ((p_keyed AND {key} = p_key) OR ({key} IS NULL AND {meant})) AND {changes}"
     ).format(
         scope=reference_scope(reference, values("p_s", len(reference.scope))),
-        text=column("t", reference.text.name),
+        means=compare.means(reference, column("t", reference.text.name), SQL("p_old")),
         key=column("t", reference.key),
         meant=meant(reference),
         changes=_changes(reference),
@@ -98,7 +99,9 @@ def meant(reference: Reference) -> sql.Composable:
     by_path: sql.Composable = SQL("")
     if has_qualifier(reference):
         assert reference.qualifier is not None
-        by_path = SQL(" OR (p_meant = 'path' AND {} = p_old_q)").format(column("t", reference.qualifier.name))
+        by_path = SQL(" OR (p_meant = 'path' AND {} = p_old_q)").format(
+            compare.label(reference.qualifier, column("t", reference.qualifier.name))
+        )
     return SQL(
         "(p_meant = 'all'{by_path}) AND NOT EXISTS (SELECT FROM (SELECT {values}) v JOIN {map} m ON {decided})"
     ).format(
@@ -111,7 +114,9 @@ def _changes(reference: Reference) -> sql.Composable:
     if not has_qualifier(reference):
         return SQL("p_old <> p_new")
     assert reference.qualifier is not None
-    return SQL("(p_old <> p_new OR {} = p_old_q)").format(column("t", reference.qualifier.name))
+    return SQL("(p_old <> p_new OR {} = p_old_q)").format(
+        compare.label(reference.qualifier, column("t", reference.qualifier.name))
+    )
 
 
 def _arguments(reference: Reference) -> sql.Composable:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from ..core.model import Lookup, Model, Reference
-from . import gates
+from . import compare, gates
 from .plpgsql import Function
 from .quote import column, ledger, table
 from .shapes import decided, reference_values
@@ -204,13 +204,13 @@ def _keyless(reference: Reference) -> sql.Composable:
         assert reference.qualifier is not None
         by_path = SQL(
             " OR {0} = v_row.q OR (v_row.q IS NULL AND {0} IS NOT NULL AND {0} <> ALL (v_row.others))"
-        ).format(column("t", reference.qualifier.name))
+        ).format(compare.label(reference.qualifier, column("t", reference.qualifier.name)))
     return SQL(
-        "{scope} AND {text} = v_row.x AND {key} IS NULL AND (v_row.meant = 'all'{by_path}) "
+        "{scope} AND {means} AND {key} IS NULL AND (v_row.meant = 'all'{by_path}) "
         "AND NOT EXISTS (SELECT FROM (SELECT {values}) v JOIN {map} m ON {decided})"
     ).format(
         scope=reference_scope(reference, _scope(reference)),
-        text=column("t", reference.text.name),
+        means=compare.means(reference, column("t", reference.text.name), SQL("v_row.x")),
         key=column("t", reference.key),
         by_path=by_path,
         values=reference_values(reference),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from ..core.model import Lookup, Model, Reference
-from . import gates
+from . import compare, gates
 from .plpgsql import Function
 from .quote import column, ledger, table
 from .sync_carry import carry_name, hangs_name, has_qualifier
@@ -210,15 +210,14 @@ def _moved(model: Model, lookup: Lookup) -> sql.Composable:
         scope = reference_scope(reference, [column("o", c) for c in lookup.scope])
         statements.append(
             SQL("""IF EXISTS (SELECT FROM nf_old o JOIN {table} t
-        ON {scope} AND ({key} = {id} OR ({key} IS NULL AND {text} = {old_text})) WHERE {gone}) THEN
+        ON {scope} AND ({key} = {id} OR ({key} IS NULL AND {means})) WHERE {gone}) THEN
         RAISE EXCEPTION USING ERRCODE = '23503', MESSAGE = {message}, HINT = {hint};
     END IF;""").format(
                 table=table(reference.table.name),
                 scope=scope,
                 key=column("t", reference.key),
                 id=column("o", key),
-                text=column("t", reference.text.name),
-                old_text=column("o", lookup.text.name),
+                means=compare.means(reference, column("t", reference.text.name), column("o", lookup.text.name)),
                 gone=gone,
                 message=sql.Literal(
                     f"a row of {lookup.table.name} keeps its key and scope while {reference.table.name} refers to it"

@@ -14,6 +14,7 @@ from psycopg import sql
 from ..core.catalog import Column, Table
 from ..core.model import Lookup, Reference
 from ..core.names import shorten
+from . import compare
 from .quote import column, conjunction, ledger, raw
 from .shapes import path_of
 
@@ -84,13 +85,21 @@ def path_lock(lookup: Lookup) -> sql.Composable:
 
 def lookup_scope(lookup: Lookup, values: list[sql.Composable], row: str = "l") -> sql.Composable:
     """Return ``l.tenant_id = value AND …``; ``true`` for a lookup without scope."""
-    return conjunction([SQL("{} = {}").format(column(row, c), v) for c, v in zip(lookup.scope, values, strict=True)])
+    return conjunction(
+        [
+            SQL("{} = {}").format(column(row, name), compare.in_collation(c, v))
+            for name, c, v in zip(lookup.scope, lookup.scope_columns, values, strict=True)
+        ]
+    )
 
 
 def reference_scope(reference: Reference, values: list[sql.Composable], row: str = "t") -> sql.Composable:
     """Return ``t.tenant_id = value AND …``; ``true`` for a reference without scope."""
     return conjunction(
-        [SQL("{} = {}").format(column(row, c.name), v) for c, v in zip(reference.scope, values, strict=True)]
+        [
+            SQL("{} = {}").format(column(row, c.name), compare.in_collation(c, v))
+            for c, v in zip(reference.scope, values, strict=True)
+        ]
     )
 
 
@@ -120,7 +129,7 @@ def path_now(lookup: Lookup, row: str) -> sql.Composable:
     if lookup.path is not None:
         return path_of(lookup.path, column(row, lookup.path.join))
     if lookup.qualifier_column is not None:
-        return SQL("{}::text").format(column(row, lookup.qualifier_column))
+        return compare.label(lookup.qualifier_text, column(row, lookup.qualifier_column))
     return SQL("NULL::text")
 
 

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from ..core.model import Lookup, Model
 from ..core.names import QName
-from . import gates
+from . import compare, gates
 from .plpgsql import Function
 from .quote import column, conjunction, table
 from .shapes import MAX_DEPTH
@@ -133,8 +133,8 @@ def _changes(lookup: Lookup, changed: sql.Composable) -> sql.Composable:
     ).format(column("a", join), path_now(lookup, "a"))
     return SQL(
         "WITH RECURSIVE sub(cid) AS ({changed}{below}), "
-        "kb AS (SELECT {okey} AS id, {oname}::text AS name, {oparent} AS parent FROM nf_old o UNION ALL "
-        "SELECT {kkey}, {kname}::text, {kparent} FROM {paths} k "
+        "kb AS (SELECT {okey} AS id, {oname} AS name, {oparent} AS parent FROM nf_old o UNION ALL "
+        "SELECT {kkey}, {kname}, {kparent} FROM {paths} k "
         "WHERE NOT EXISTS (SELECT FROM nf_old o WHERE {okey} = {kkey})), "
         "up(cid, parent, path, depth) AS (SELECT b.id, b.parent, b.name, 1 FROM kb b "
         "WHERE b.id IN (SELECT s.cid FROM sub s){climb}) "
@@ -147,10 +147,10 @@ def _changes(lookup: Lookup, changed: sql.Composable) -> sql.Composable:
         changed=changed,
         below=below,
         okey=column("o", key),
-        oname=column("o", name),
+        oname=compare.label(path.name_column, column("o", name)),
         oparent=was_parent,
         kkey=column("k", key),
-        kname=column("k", name),
+        kname=compare.label(path.name_column, column("k", name)),
         kparent=parent,
         paths=table(path.table.name),
         climb=climb,

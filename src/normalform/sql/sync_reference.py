@@ -18,6 +18,7 @@ from psycopg import sql
 
 from ..core.model import Reference
 from ..core.spec import OnUnknown
+from . import compare
 from .plpgsql import Function
 from .quote import column, ledger, raw, table
 from .shapes import path_of
@@ -156,7 +157,7 @@ BEGIN
             {fill}
             v_agrees := v_state = 'p' OR {path_agrees};
         ELSE
-            v_agrees := {text} = v_text AND {path_agrees};
+            v_agrees := {same_text} AND {path_agrees};
             {check_qualifier}
         END IF;
         IF NOT v_agrees THEN
@@ -172,7 +173,7 @@ BEGIN
     IF v_do = 'derive' AND TG_OP = 'UPDATE' AND NOT v_text_given AND {old_key} IS NOT NULL THEN
         -- The text is one that a queued rename has yet to carry: carry it now rather than take it for unknown.
         SELECT {lookup_text} INTO v_text FROM {pending} p JOIN {lookup} l ON {id} = {old_key}
-        WHERE p.lookup = {lookup_name} AND p.kind = 'text' AND p.key = {old_key}::text AND p.old_text = {text};
+        WHERE p.lookup = {lookup_name} AND p.kind = 'text' AND p.key = {old_key}::text AND p.old_text = {stored_text};
         IF FOUND THEN
             {text} := v_text;
         END IF;
@@ -201,6 +202,10 @@ END
         pending=ledger("pending"),
         lookup_name=sql.Literal(lookup.name),
         unknown=_unknown(reference, on_unknown, hard),
+        same_text=_same_text(reference),
+        stored_text=compare.as_default(reference, new(reference.text.name))
+        if not compare.plain(reference)
+        else new(reference.text.name),
     )
     return Function(function_name("sync_key", reference.name), body)
 
@@ -291,7 +296,7 @@ def _path_unlocked(reference: Reference) -> sql.Composable:
     if lookup.path is not None:
         return path_of(lookup.path, column("l", lookup.path.join))
     assert lookup.qualifier_column is not None
-    return SQL("{}::text").format(column("l", lookup.qualifier_column))
+    return compare.label(lookup.qualifier_text, column("l", lookup.qualifier_column))
 
 
 def _path_agrees(reference: Reference) -> sql.Composable:
@@ -299,7 +304,9 @@ def _path_agrees(reference: Reference) -> sql.Composable:
     if not has_qualifier(reference):
         return SQL("true")
     assert reference.qualifier is not None
-    return SQL("{} IS NOT DISTINCT FROM v_path").format(new(reference.qualifier.name))
+    return SQL("{} IS NOT DISTINCT FROM v_path").format(
+        compare.label(reference.qualifier, new(reference.qualifier.name))
+    )
 
 
 def _check_qualifier(reference: Reference) -> sql.Composable:
@@ -314,14 +321,19 @@ def _check_qualifier(reference: Reference) -> sql.Composable:
                 END IF;
                 IF NOT v_agrees THEN
                     {q} := v_path;
-                    v_agrees := {text} = v_text;
+                    v_agrees := {same_text};
                 END IF;
             END IF;""").format(
         resolve=_resolve(reference),
         key=new(reference.key),
         q=new(reference.qualifier.name),
-        text=new(reference.text.name),
+        same_text=_same_text(reference),
     )
+
+
+def _same_text(reference: Reference) -> sql.Composable:
+    """Whether the row spells the text as the lookup does; any other spelling is resolved."""
+    return SQL("{} = v_text").format(compare.reading(reference, new(reference.text.name)))
 
 
 def _resolve(reference: Reference) -> sql.Composable:
@@ -329,7 +341,7 @@ def _resolve(reference: Reference) -> sql.Composable:
 
 
 def _value(reference: Reference) -> list[sql.Composable]:
-    q = SQL("{}::text").format(new(reference.qualifier.name)) if reference.qualifier else SQL("NULL::text")
+    q = compare.label(reference.qualifier, new(reference.qualifier.name)) if reference.qualifier else SQL("NULL::text")
     return [*(new(c.name) for c in reference.scope), SQL("{}::text").format(new(reference.text.name)), q]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from ..core.model import Lookup, Reference
+from . import compare
 from .plpgsql import Function
 from .quote import column, ledger, raw, table
 from .shapes import MAX_DEPTH, aliases_of, decided, key_cast
@@ -51,7 +52,7 @@ def resolve_function(reference: Reference) -> Function:
         "id": column("l", lookup.key.name),
         "key": key_cast(reference, sql.Identifier("v_key")),
         "in_scope": in_scope,
-        "text": column("l", lookup.text.name),
+        "matches": compare.matches(reference, column("l", lookup.text.name), SQL("p_x")),
         "lock": lookup_lock(lookup),
         "several": _several(reference),
         "aliases": _aliases(reference, in_scope),
@@ -81,10 +82,10 @@ BEGIN
     -- Lock, then believe: under its lock a row is the newest version. A row that this statement saw and could not
     -- lock any more was renamed meanwhile, and its renaming may have brought another row that it did not see.
     LOOP
-        SELECT array_agg(f.id), array_agg(f.start), (SELECT count(*) FROM {lookup} l WHERE {in_scope} AND {text} = p_x)
+        SELECT array_agg(f.id), array_agg(f.start), (SELECT count(*) FROM {lookup} l WHERE {in_scope} AND {matches})
         INTO v_ids, v_starts, v_seen
         FROM (
-            SELECT {id} AS id, {start} AS start FROM {lookup} l WHERE {in_scope} AND {text} = p_x ORDER BY {id} {lock}
+            SELECT {id} AS id, {start} AS start FROM {lookup} l WHERE {in_scope} AND {matches} ORDER BY {id} {lock}
         ) f;
         EXIT WHEN coalesce(cardinality(v_ids), 0) = v_seen;
         {again}
@@ -123,7 +124,7 @@ DECLARE
     v_next {type} := p_start;
 BEGIN
     FOR i IN 1..{depth} LOOP
-        SELECT {name}::text, {parent} INTO v_name, v_parent FROM {table} c WHERE {key} = v_next {lock};
+        SELECT {name}, {parent} INTO v_name, v_parent FROM {table} c WHERE {key} = v_next {lock};
         IF NOT FOUND THEN
             RETURN NULL;
         END IF;
@@ -138,7 +139,7 @@ END
 """).format(
         type=join_type(lookup),
         depth=sql.Literal(MAX_DEPTH),
-        name=column("c", path.name),
+        name=compare.label(path.name_column, column("c", path.name)),
         parent=parent,
         table=table(path.table.name),
         key=column("c", path.key),
@@ -160,7 +161,10 @@ def _source(lookup: Lookup) -> dict[str, sql.Composable]:
     if lookup.path is not None:
         return {"start": column("l", lookup.path.join), "start_type": join_type(lookup)}
     if lookup.qualifier_column is not None:
-        return {"start": SQL("{}::text").format(column("l", lookup.qualifier_column)), "start_type": SQL("text")}
+        return {
+            "start": compare.label(lookup.qualifier_text, column("l", lookup.qualifier_column)),
+            "start_type": SQL("text"),
+        }
     return {"start": SQL("NULL::text"), "start_type": SQL("text")}
 
 
@@ -188,7 +192,8 @@ def _aliases(reference: Reference, in_scope: sql.Composable) -> sql.Composable:
     lookup = reference.lookup
     if lookup.aliases is None:
         return SQL("")
-    listed = SQL("EXISTS (SELECT FROM ({}) al WHERE al.a = p_x)").format(aliases_of(lookup))
+    spelled = compare.is_alias(reference, SQL("al.a"), SQL("p_x"))
+    listed = SQL("EXISTS (SELECT FROM ({}) al WHERE {})").format(aliases_of(lookup), spelled)
     scope = values("p_s", len(reference.scope))
     return SQL("""SELECT {id} INTO nf_id FROM {value} JOIN {map} m ON {decided} JOIN {lookup} l ON {id} = {key}
     WHERE {in_scope} AND {listed} FOR KEY SHARE OF l;

@@ -11,7 +11,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from ..core.model import Lookup, Model, Reference
-from . import gates
+from . import compare, gates
 from .plpgsql import Function
 from .quote import LEDGER, column, ledger, raw, table
 from .sync_carry import carry_name
@@ -101,13 +101,12 @@ def _adopt(model: Model, lookup: Lookup) -> sql.Composable:
         return SQL("")
     scope: list[sql.Composable] = [new(c) for c in lookup.scope]
     repoint = [
-        SQL("UPDATE {} t SET {} = {} WHERE {} AND {} = {} AND {} = v_created;").format(
+        SQL("UPDATE {} t SET {} = {} WHERE {} AND {} AND {} = v_created;").format(
             table(r.table.name),
             sql.Identifier(r.key),
             new(lookup.key.name),
             reference_scope(r, scope),
-            column("t", r.text.name),
-            new(lookup.text.name),
+            compare.means(r, column("t", r.text.name), new(lookup.text.name)),
             column("t", r.key),
         )
         for r in references
