@@ -214,7 +214,8 @@ class Cluster:
 
     def _new_database(self, source: str) -> str:
         name = f"nf_test_{next(_numbers)}"
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}")
+        # Without fsync a copy of the files takes half the time of a copy through the WAL.
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {} STRATEGY file_copy")
         self.admin(create.format(sql.Identifier(name), sql.Identifier(source), sql.Identifier(OWNER)))
         return name
 
