@@ -276,7 +276,7 @@ def _drop(model: Model, conserved: Conserved, split: frozenset[str]) -> Step:
         # ALTER TABLE refuses a table on which deferred foreign keys of others have a deletion still to check.
         back.append("SET CONSTRAINTS ALL IMMEDIATE")
     # As they are now, widened columns included; expand's own undo narrows them again.
-    back += [statement for c in conserved.legacy.columns for statement in columns.add_column(conserved.name, c)]
+    back += [statement for c in conserved.legacy.columns for statement in columns.add_base(conserved.name, c)]
     return Step(
         id=f"{PHASE}/drop/{conserved.name}",
         phase=PHASE,

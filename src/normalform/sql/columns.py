@@ -6,6 +6,8 @@ ADD COLUMN would show in every row that exists. It must never write CASCADE (COR
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from psycopg import sql
 
 from ..core.catalog import Column
@@ -38,7 +40,41 @@ def add_column(on: QName, column: Column, *, not_null: bool = False) -> tuple[st
         words.append(SQL("GENERATED ALWAYS AS ({}) {}").format(raw(column.default), kind))
     if column.identity:
         words.append(SQL("GENERATED {} AS IDENTITY").format(SQL("ALWAYS" if column.identity == "a" else "BY DEFAULT")))
-    result = [render(SQL("ALTER TABLE {} ADD COLUMN {}").format(table(on), SQL(" ").join(words)))]
+    added = render(SQL("ALTER TABLE {} ADD COLUMN {}").format(table(on), SQL(" ").join(words)))
+    return (added, *_settings(on, column, not_null=not_null), *_words(on, column))
+
+
+def add_base(on: QName, column: Column) -> tuple[str, ...]:
+    """Return the same for a column that may be of a domain: with the type below it, and neither default nor settings.
+
+    A domain's own rules would be asked of every row at once, under the lock, and NOT NULL is one that none fulfils yet.
+    :func:`domain_back` makes it whole when the rows have their values.
+    """
+    if not is_domain(column):
+        return add_column(on, column)
+    base = replace(column, type=column.plain_type, collation=column.collated)
+    bare = replace(base, default=None, storage=None, compression="", statistics=None, options=())
+    return add_column(on, bare)
+
+
+def is_domain(column: Column) -> bool:
+    """Whether the column's type is a domain."""
+    return column.plain_type != column.type
+
+
+def domain_back(on: QName, column: Column) -> tuple[str, ...]:
+    """Return the statements that give a column its domain again: every row is read under the lock."""
+    words = [raw(column.type)]
+    if column.collation is not None:
+        words.append(SQL("COLLATE {}").format(raw(column.collation)))
+    alter = SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {}").format(
+        table(on), sql.Identifier(column.name), SQL(" ").join(words)
+    )
+    return (render(alter), *_settings(on, column))
+
+
+def _settings(on: QName, column: Column, *, not_null: bool = False) -> list[str]:
+    name = sql.Identifier(column.name)
     changes: list[sql.Composable] = []
     if column.default is not None and not column.generated:
         changes.append(SQL("SET DEFAULT {}").format(raw(column.default)))
@@ -54,11 +90,14 @@ def add_column(on: QName, column: Column, *, not_null: bool = False) -> tuple[st
         pairs = [option.partition("=") for option in column.options]
         listed = SQL(", ").join([SQL("{} = {}").format(sql.Identifier(k), sql.Literal(v)) for k, _, v in pairs])
         changes.append(SQL("SET ({})").format(listed))
-    result += [render(SQL("ALTER TABLE {} ALTER COLUMN {} {}").format(table(on), name, c)) for c in changes]
-    if column.comment is not None:
-        result.append(render(SQL("COMMENT ON COLUMN {}.{} IS {}").format(table(on), name, sql.Literal(column.comment))))
-    result += grants(on, column)
-    return tuple(result)
+    return [render(SQL("ALTER TABLE {} ALTER COLUMN {} {}").format(table(on), name, c)) for c in changes]
+
+
+def _words(on: QName, column: Column) -> list[str]:
+    """The comment and the privileges."""
+    said = SQL("COMMENT ON COLUMN {}.{} IS {}")
+    comment = [render(said.format(table(on), sql.Identifier(column.name), sql.Literal(column.comment)))]
+    return [*(comment if column.comment is not None else ()), *grants(on, column)]
 
 
 def drop_column(on: QName, name: str) -> str:

@@ -1,9 +1,9 @@
 """The way back from contract: steps that do nothing, and whose undo builds again what went with the columns.
 
 DROP COLUMN takes indexes and constraints along in one short transaction; each of them has a step here that holds its
-definition. Undo goes last step first, so the steps stand in the reverse of the order in which things come back: NOT
-NULL, indexes, uniques, checks, foreign keys, statistics, marks and comments. Nothing is built under a lock that stops
-writers where PostgreSQL knows another way. It must never change a name or a definition.
+definition. Undo goes last step first, so the steps stand in the reverse of the order in which things come back:
+domains, NOT NULL, indexes, uniques, checks, foreign keys, statistics, marks and comments. Nothing is built under a lock
+that stops writers where PostgreSQL knows another way. It must never change a name or a definition.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ def way_back(phase: str, conserved: Conserved, *, primary_done: bool) -> list[St
     steps += [build_back(f"{prefix}/{i.name}", phase, on, i) for i in reversed(legacy.indexes)]
     for column, name in reversed(legacy.not_null):
         steps += _not_null(f"{prefix}/not-null/{column}", phase, on, column, name)
+    for domain in [c for c in reversed(legacy.columns) if columns.is_domain(c)]:
+        what, undo = f"{domain.type} of {domain.name}", columns.domain_back(on, domain)
+        gone = probes.column_type(on, domain.name, domain.type)
+        steps.append(_back(f"{prefix}/domain/{domain.name}", phase, on, what, undo, gone=gone, mode=Mode.REWRITE))
     return steps
 
 
