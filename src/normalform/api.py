@@ -22,7 +22,7 @@ from .core.explanation import Explanation
 from .core.findings import Finding
 from .core.index_successor import LATE, Uniques
 from .core.names import QName
-from .core.phases import START, State
+from .core.phases import START
 from .core.plan import Lock, Step
 from .core.spec_file import parse
 from .db import ledger
@@ -151,6 +151,9 @@ def resolve_apply(options: Options, path: Path) -> ApplyReport:
 
 def resolve_undo(options: Options) -> UndoReport:
     """Undo every decision from the archive; only while nothing after resolve is done."""
+    with Connector(options.url).open("read") as conn:
+        if not ledger.installed(conn):
+            return UndoReport(0, 0, (), 0)  # nothing to undo, and no reason to make a ledger
     with options.runner().session("resolve undo") as ctx:
         state = ledger.state(ctx.conn)
         if len(state.done) > 1 or (state.half is not None and state.half[0] != "resolve"):
@@ -209,8 +212,7 @@ def rollback(options: Options, target: str) -> str:
         GateClosed: the target is not done.
     """
     with Connector(options.url).open("read") as conn:
-        installed = ledger.installed(conn)
-        state = ledger.state(conn) if installed else State()
+        installed, state = ledger.installed(conn), ledger.state(conn)
     if target not in (START, *state.done):
         raise GateClosed(
             "order",

@@ -17,6 +17,7 @@ from .core.events import Event, Sink, silent
 from .core.phases import State, Transition
 from .db import ledger
 from .db.carry import carry_pending
+from .db.connect import Connector
 from .db.execute import do_steps, undo_steps
 from .db.session import open_run, read_model
 from .db.work import Context, Strategy
@@ -92,14 +93,11 @@ class Runner:
         Raises:
             GateClosed: an earlier phase is not done.
         """
+        with Connector(self.url).open("read") as conn:
+            _refuse_out_of_order(ledger.state(conn), phase)  # before a ledger is made for nothing
         with self.session(phase) as ctx:
             state = ledger.state(ctx.conn)
-            before = order.ORDER[: order.ORDER.index(phase)]
-            missing = [p for p in before if p not in state.done and p not in ("resolve", "verify")]
-            if phase in ("constrain", "contract") and "verify" not in state.done:
-                missing.append("verify")
-            if missing:
-                raise GateClosed("order", [f"{phase} needs {missing[0]} first"], hint=f"normalform {missing[0]}")
+            _refuse_out_of_order(state, phase)
             if phase == "verify" and phase in state.done:
                 _carry_renames(ctx)
                 verify.do(ctx)  # a proof can be asked for again at any time
@@ -173,3 +171,9 @@ def raise_fence(ctx: Context) -> None:
 def lower_fence(ctx: Context) -> None:
     """Let writes pass again; nothing happens when no fence stands."""
     undo_steps(ctx, "fence", {})
+
+
+def _refuse_out_of_order(state: State, phase: str) -> None:
+    needed = order.missing(state, phase)
+    if needed:
+        raise GateClosed("order", [f"{phase} needs {needed[0]} first"], hint=f"normalform {needed[0]}")

@@ -252,6 +252,21 @@ def test_a_rollback_to_what_is_not_done(nf: Run, db: Database, target: str) -> N
     assert not ledger_stands(db)
 
 
+@pytest.mark.parametrize("phase", ["backfill", "verify", "constrain", "contract"])
+def test_a_phase_out_of_order_leaves_nothing(nf: Run, db: Database, phase: str) -> None:
+    ran = nf(phase)
+    assert ran.status == 3
+    assert f"{phase} needs expand first" in ran.err
+    assert not ledger_stands(db)
+
+
+def test_undoing_decisions_where_there_are_none_leaves_nothing(nf: Run, db: Database) -> None:
+    ran = nf("--json", "resolve", "undo")
+    assert ran.status == 0
+    assert ran.json["decisions"] == 0
+    assert not ledger_stands(db)
+
+
 @pytest.mark.slow
 def test_uninstall_while_both_matter(nf: Run, db: Database) -> None:
     assert nf("run", "--until", "backfill").status == 0

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from normalform.core.phases import ORDER, START, State, Transition, backward, begin, clears_rows, finish, forward
+from normalform.core.phases import (
+    ORDER,
+    START,
+    State,
+    Transition,
+    backward,
+    begin,
+    clears_rows,
+    finish,
+    forward,
+    missing,
+)
 
 R, E, B, V, C, T = ORDER
 
@@ -73,6 +84,23 @@ def test_forward(state: State, target: str, expected: tuple[Transition, ...]) ->
 )
 def test_backward(state: State, target: str, expected: tuple[Transition, ...]) -> None:
     assert backward(state, target) == expected
+
+
+@pytest.mark.parametrize(
+    ("done", "phase", "needed"),
+    [
+        ((), E, ()),
+        ((), B, (E,)),
+        ((), T, (E, B, C, V)),
+        ((R, E), B, ()),
+        ((R, E, B), V, ()),
+        ((R, E, B), C, (V,)),
+        ((R, E, B, V), T, (C,)),
+        (ORDER, T, ()),
+    ],
+)
+def test_what_is_missing_before_a_phase_alone(done: tuple[str, ...], phase: str, needed: tuple[str, ...]) -> None:
+    assert missing(State(done), phase) == needed
 
 
 def test_a_half_done_phase_is_undone_from_where_it_stopped() -> None:

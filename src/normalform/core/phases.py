@@ -79,6 +79,18 @@ def finish(state: State) -> State:
     return State((*state.done, phase)) if direction == "do" else State(state.done[:-1])
 
 
+def missing(state: State, phase: str) -> tuple[str, ...]:
+    """Return the phases that must be done by commands of their own before one phase alone, in order.
+
+    ``resolve`` is done on the way (it only looks), and so is ``verify``, but for constrain and contract: no unproven
+    key may become a constraint.
+    """
+    before = [p for p in ORDER[: ORDER.index(phase)] if p not in state.done and p not in ("resolve", "verify")]
+    if phase in ("constrain", "contract") and "verify" not in state.done:
+        before.append("verify")
+    return tuple(before)
+
+
 def forward(state: State, target: str) -> tuple[Transition, ...]:
     """Return the transitions that lead up to the target phase.
 

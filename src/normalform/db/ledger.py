@@ -113,7 +113,9 @@ def stored_spec(conn: psycopg.Connection) -> str:
 
 
 def state(conn: psycopg.Connection) -> State:
-    """Read which phases are done and which one is half-way."""
+    """Read which phases are done and which one is half-way; none where there is no ledger yet."""
+    if not installed(conn):
+        return State()
     rows = conn.execute("SELECT name, state FROM normalform.phase ORDER BY position").fetchall()
     done = tuple(name for name, s in rows if s != "doing")
     doing = [name for name, s in rows if s == "doing"]
