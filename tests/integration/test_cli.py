@@ -178,6 +178,17 @@ def test_audit_that_finds_something(nf: Run, db: Database) -> None:
     assert "lyra" not in nf("--mask", "audit").all
 
 
+def test_audit_fails_on_what_it_is_told_to(nf: Run, db: Database) -> None:
+    def statuses() -> list[int]:
+        return [nf("audit", "--fail-on", on).status for on in ("error", "warning", "never")]
+
+    assert statuses() == [0, 1, 0], "nobody knows one of the faces, and they need no key"
+    db.run(ORPHAN)
+    assert statuses() == [1, 1, 0]
+    ran = nf("audit", "--fail-on", "all")
+    assert (ran.status, "'all' is none of error, warning, never" in ran.err) == (2, True)
+
+
 @pytest.mark.slow
 def test_verify_that_does_not_hold(nf: Run, db: Database) -> None:
     assert nf("run", "--until", "backfill").status == 0

@@ -6,15 +6,20 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from normalform.core.finding_codes import CODES, page
 from normalform.core.finding_reasons import WHY
 from normalform.core.findings import (
+    FAIL_ON,
     MASKED,
     AuditReport,
+    FailOn,
     Finding,
     ReferenceRead,
     Severity,
     Unchecked,
+    fails,
     gate,
     in_order,
     mask,
@@ -59,6 +64,17 @@ def test_errors_close_the_gate_and_nothing_else_does() -> None:
     assert gate(report(warning, finding("NF210", Severity.INFO))) == ()
     assert gate(report(warning, error)) == (error,)
     assert reasons(report(warning, error)) == ["NF201 tags: title of NF201"]
+
+
+@pytest.mark.parametrize(
+    ("severity", "failing"),
+    [(Severity.ERROR, ("error", "warning")), (Severity.WARNING, ("warning",)), (Severity.INFO, ())],
+)
+def test_an_audit_fails_on_what_it_is_told_to(severity: Severity, failing: tuple[FailOn, ...]) -> None:
+    made = report(finding("NF205", severity), finding("NF210", Severity.INFO))
+    assert tuple(level for level in FAIL_ON if fails(made, level)) == failing
+    assert fails(made) == (severity is Severity.ERROR)
+    assert not any(fails(report(), level) for level in FAIL_ON)
 
 
 def test_findings_are_read_errors_first() -> None:

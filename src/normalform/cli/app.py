@@ -16,7 +16,7 @@ from rich.live import Live
 
 from .. import api
 from ..core.events import tee
-from ..core.findings import gate
+from ..core.findings import FAIL_ON, FailOn, fails, gate
 from ..core.index_successor import DEFERRABLE, LATE
 from ..core.phases import ORDER, START
 from ..errors import DatabaseRefused, Interrupted, NormalformError, UsageError
@@ -74,8 +74,10 @@ def audit(
     everything: Annotated[bool, typer.Option("--all", help="Every offending row, not a sample.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Rows as CSV on stdout (with --all).")] = False,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL that finds each finding's rows, for psql.")] = False,
+    fail_on: Annotated[str, typer.Option(help="Exit with 1 for an error, for a warning too, or never.")] = "error",
 ) -> None:
     """Read everything, build the mapping, report findings. Changes nothing; SELECT rights are enough."""
+    failing = _fail_on(fail_on)
     if csv and not everything:
         raise UsageError("--csv prints every offending row", hint="normalform audit --all --csv")
     with _settings.options() as opts:
@@ -94,7 +96,7 @@ def audit(
             if report.mapping is not None:
                 settle = "normalform resolve export decisions.csv" if gate(report) else "normalform plan"
                 _settings.out.print(f"  → {settle}", highlight=False)
-    if gate(report):
+    if fails(report, failing):
         raise typer.Exit(1)
 
 
@@ -317,6 +319,13 @@ def _uniques(text: str) -> Any:
     if text not in (LATE, DEFERRABLE):
         raise UsageError(f"no such uniques {text!r}; one of {LATE}, {DEFERRABLE}")
     return text
+
+
+def _fail_on(text: str) -> FailOn:
+    wanted = next((level for level in FAIL_ON if level == text), None)
+    if wanted is None:
+        raise UsageError(f"--fail-on {text!r} is none of {', '.join(FAIL_ON)}")
+    return wanted
 
 
 def _next(phase: str) -> str | None:

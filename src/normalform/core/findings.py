@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal, get_args
 
 from .mapping import Tally
 
 #: What stands for a value of a row where values are hidden.
 MASKED = "•••"
+#: Which findings make an audit fail: errors, warnings too, or none.
+FailOn = Literal["error", "warning", "never"]
+FAIL_ON: tuple[FailOn, ...] = get_args(FailOn)
 
 
 class Severity(StrEnum):
@@ -175,6 +178,17 @@ def gate(report: AuditReport) -> tuple[Finding, ...]:
     Unresolved values of a required reference are errors; what could not be checked is shown but closes no gate here.
     """
     return tuple(f for f in report.findings if f.severity is Severity.ERROR)
+
+
+def fails(report: AuditReport, on: FailOn = "error") -> bool:
+    """Tell whether an audit counts as failed. This is its exit status alone: the gate stays what :func:`gate` says.
+
+    Args:
+        report: the report, all of its findings whatever is shown of them.
+        on: ``error`` for an error, ``warning`` for a warning too, ``never`` for none.
+    """
+    failing = {"error": {Severity.ERROR}, "warning": {Severity.ERROR, Severity.WARNING}, "never": set[Severity]()}[on]
+    return any(f.severity in failing for f in report.findings)
 
 
 def reasons(report: AuditReport) -> list[str]:
