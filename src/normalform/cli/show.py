@@ -157,6 +157,8 @@ def status_table(state: Status) -> RenderableType:
     parts.extend(Text(f"{stops} would stop: {collision}", style="yellow") for collision in state.collisions)
     if state.fenced:
         parts.append(Text("the fence is up: the application's writes are refused (SQLSTATE 25006)", style="yellow"))
+        down = f"normalform run --strategy window, or normalform rollback --to {state.last}"
+        parts.append(Text(f"  → it falls at the end of {down}"))
     if state.runs:
         run = state.runs[0]
         outcome = run.outcome or "running, or killed"

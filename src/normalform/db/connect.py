@@ -14,6 +14,7 @@ import psycopg
 from psycopg import conninfo
 
 from ..errors import BehindPooler, DatabaseRefused, UsageError
+from ..sql.plpgsql import OURS
 
 APPLICATION = "normalform"
 #: Sessions are pinned to these; they decide the bytes that checksums see (CORRECTNESS 29).
@@ -42,6 +43,8 @@ PINNED = {
     "tcp_keepalives_count": "3",
     # From PostgreSQL 17 on; a build of an index may take hours.
     "transaction_timeout": "0",
+    # The fence of a window lets our sessions write, batches or not; sync treats what is no batch as any writer's.
+    OURS: "on",
 }
 #: What of this decides how values print and which rows are seen, for scripts that run without us.
 PRINTING = tuple(
@@ -134,8 +137,8 @@ def pin(conn: psycopg.Connection) -> None:
     conn.execute(
         "SELECT pg_catalog.set_config(name, value, false) "
         "FROM ROWS FROM (pg_catalog.unnest(%s::pg_catalog.text[]), pg_catalog.unnest(%s::pg_catalog.text[])) "
-        "AS wanted (name, value) WHERE pg_catalog.current_setting(name, true) IS NOT NULL",
-        (list(PINNED), list(PINNED.values())),
+        "AS wanted (name, value) WHERE name = %s OR pg_catalog.current_setting(name, true) IS NOT NULL",
+        (list(PINNED), list(PINNED.values()), OURS),
     )
 
 

@@ -1,8 +1,9 @@
 """The fence: during a maintenance window it refuses every write but ours (SQLSTATE 25006).
 
 Decides which tables it stands on: every reference, every lookup, and the tables that lookups read beside themselves.
-It fires for each statement, before it, so that nothing is half done; our own batches pass by the same setting as they
-pass sync. Undoing its steps lowers it.
+It fires for each statement, before it, so that nothing is half done. All sessions of ours pass it, by a setting that
+they are opened with: not only batches write in a window, so do decisions and their undo, and their sync must not pass.
+Undoing its steps lowers it.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def fence_steps(model: Model) -> list[Step]:
         )
     ]
     for name in fenced_tables(model):
-        trigger = Trigger(NAME, name, _FUNCTION.name, "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", row=False)
+        events = "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
+        trigger = Trigger(NAME, name, _FUNCTION.name, events, row=False, stray=True)
         steps.append(
             Step(
                 id=f"{PHASE}/{name}",

@@ -17,6 +17,9 @@ from .quote import LEDGER, ledger, raw, render, table
 SQL = sql.SQL
 #: Our own batches pass every trigger of ours (CORRECTNESS 7).
 NOT_A_BATCH = SQL("pg_catalog.current_setting('normalform.batch', true) IS DISTINCT FROM 'on'")
+#: Setting of every session of ours.
+OURS = "normalform.ours"
+NOT_OURS = SQL("pg_catalog.current_setting({}, true) IS DISTINCT FROM 'on'").format(sql.Literal(OURS))
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Trigger:
         row: for each row, else for each statement.
         old, new: names of transition tables, for AFTER statement triggers.
         deferred: a constraint trigger, checked at commit.
+        stray: it fires for sessions that are not ours; else for whatever is not one of our batches.
     """
 
     name: str
@@ -95,6 +99,7 @@ class Trigger:
     old: bool = False
     new: bool = False
     deferred: bool = False
+    stray: bool = False
 
     def create(self) -> tuple[str, str]:
         """Return CREATE TRIGGER, and what makes it fire on a subscription's target as well (CORRECTNESS 10)."""
@@ -107,7 +112,7 @@ class Trigger:
             timing=SQL(" DEFERRABLE INITIALLY DEFERRED" if self.deferred else ""),
             tables=raw(" REFERENCING " + " ".join(tables) if tables else ""),
             each=SQL("ROW" if self.row else "STATEMENT"),
-            when=NOT_A_BATCH,
+            when=NOT_OURS if self.stray else NOT_A_BATCH,
         ) + SQL("EXECUTE FUNCTION {}()").format(ledger(self.function))
         always = SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(table(self.on), sql.Identifier(self.name))
         target = SQL(
