@@ -12,7 +12,7 @@ DEMO ?=
 RUN_PYTEST = $(PYTHON) -m pytest -n $(JOBS) $(PYTEST)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-matrix chaos lint format clean
+.PHONY: help install demo test test-fast test-matrix chaos lint docs format clean
 
 help:           ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -41,6 +41,9 @@ lint: install   ## ruff, mypy --strict, and who may import whom
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports
+
+docs: install   ## write the made pages of docs/reference anew
+	NORMALFORM_WRITE_DOCS=1 NORMALFORM_TEST_VERSIONS=18 $(PYTHON) -m pytest -q tests/documentation/test_generated.py
 
 format: install  ## let ruff rewrite what it can
 	$(PYTHON) -m ruff check --fix .
