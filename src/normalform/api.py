@@ -22,7 +22,7 @@ from .core.explanation import Explanation
 from .core.findings import Finding
 from .core.index_successor import LATE, Uniques
 from .core.names import QName
-from .core.phases import START
+from .core.phases import START, State
 from .core.plan import Lock, Step
 from .core.spec_file import parse
 from .db import ledger
@@ -179,7 +179,8 @@ def plan(options: Options, phase: str | None = None) -> list[Step]:
             connector, conn, 0, model, baseline or dict(model.catalog.tables), strategy=options.strategy,
             options={"uniques": options.uniques},
         )  # fmt: skip
-        wanted = PLANNED if phase is None else (phase,)
+        done = ledger.state(conn).done if ledger.installed(conn) else ()
+        wanted = [p for p in PLANNED if p not in done] if phase is None else [phase]
         return [step for name in wanted for step in PHASES[name].steps_for(ctx)]
 
 
@@ -320,7 +321,7 @@ def uninstall(options: Options, *, give_up_undo: bool = False) -> list[str]:
         if not finished:
             raise GateClosed(
                 "order",
-                [f"the last phase done is {state.last}; sync must not go while text and key both matter"],
+                [_unfinished(state)],
                 hint="normalform rollback --to start, or go on to contract",
             )
         if state.done and not give_up_undo:
@@ -334,6 +335,15 @@ def uninstall(options: Options, *, give_up_undo: bool = False) -> list[str]:
         run_sql(ctx, ctx.conn, "uninstall:ledger", ledger.uninstall_sql())
         removed.append("schema normalform")
     return removed
+
+
+def _unfinished(state: State) -> str:
+    """Say why the ledger must not go yet."""
+    if state.half is not None:
+        return f"{state.half[0]} is half {'done' if state.half[1] == 'do' else 'undone'}"
+    if state.last == "resolve":
+        return "decisions stand, and without the ledger they can no longer be undone"
+    return f"the last phase done is {state.last}; sync must not go while text and key both matter"
 
 
 def _drop_ours(ctx: Context) -> list[str]:

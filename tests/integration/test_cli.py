@@ -163,6 +163,23 @@ def test_events_are_lines_of_json(nf: Run) -> None:
     assert not any(e["kind"] == "point" for e in events)
 
 
+def test_what_is_done_is_no_longer_planned(nf: Run, db: Database) -> None:
+    def phases() -> list[str]:
+        return sorted({step["phase"] for step in nf("--json", "plan").json["steps"]})
+
+    assert phases() == ["backfill", "constrain", "contract", "expand"]
+    nf("run")
+    assert phases() == ["contract"]
+    assert nf("contract").status == 0
+    assert phases() == []
+    for phase in ("expand", "constrain"):  # done long since: what comes next is what comes after contract
+        assert nf("--json", phase).json == {"last": "contract"}
+        assert "→ normalform status" in nf(phase).out
+    ran = nf("resolve", "export", "d.csv")
+    assert ran.status == 3
+    assert "has no text any more" in ran.err
+
+
 # ------------------------------------------------------------------------------------------------- 1: findings
 
 
@@ -233,6 +250,12 @@ def test_a_decision_file_with_bad_lines(normalform: Commands, nf: Run, db: Datab
         ran = nf("resolve", command, "bad.csv")
         assert ran.status == 2
         assert "nothing was changed" in ran.err
+    for target in ("[" * 20_000, "9" * 5_000):  # JSON that Python cannot read
+        normalform.write("bad.csv", exported + f'faces,"[""t""]",Nobody Known,\\N,1,[],,split,"{target}",\n')
+        ran = nf("resolve", "check", "bad.csv")
+        assert (ran.status, "the target of split is a JSON array" in ran.err) == (2, True)
+    normalform.write("good.csv", exported.replace(",,,\n", ",drop,,\n"))
+    assert "decisions: 2 drop" in nf("resolve", "check", "good.csv").out
     assert nf("resolve", "check", "nowhere.csv").status == 2
     assert not ledger_stands(db)
 

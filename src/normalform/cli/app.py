@@ -155,7 +155,7 @@ def _phase_command(name: str, text: str) -> None:
         with _settings.options(strategy=_strategy(strategy), workers=workers) as opts:
             api.phase(opts, name)
             status = api.status(opts, collisions=False)
-        show.result(_settings, {"last": status.last}, f"{name} done", next_command=_next(name))
+        show.result(_settings, {"last": status.last}, f"{name} done", next_command=_next(status.last))
 
     command.__doc__ = text
     app.command(name)(command)
@@ -183,7 +183,7 @@ def verify(
             opts = replace(opts, sink=tee(opts.sink, show.offence))
         api.phase(replace(opts, every_row=everything), "verify")
         status = api.status(opts)
-    show.result(_settings, {"last": status.last}, "verify done", next_command=_next("verify"))
+    show.result(_settings, {"last": status.last}, "verify done", next_command=_next(status.last))
 
 
 @app.command()
@@ -191,7 +191,8 @@ def constrain(workers: Workers = None, strategy: Strategy = "live", uniques: Uni
     """Build what enforces it: indexes, foreign keys, NOT NULL, the lookup's own unique."""
     with _settings.options(strategy=_strategy(strategy), workers=workers) as opts:
         api.phase(replace(opts, uniques=_uniques(uniques)), "constrain")
-    show.result(_settings, {"last": "constrain"}, "constrain done", next_command=_next("constrain"))
+        status = api.status(opts, collisions=False)
+    show.result(_settings, {"last": status.last}, "constrain done", next_command=_next(status.last))
 
 
 @app.command()

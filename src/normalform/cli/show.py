@@ -44,13 +44,15 @@ def result(settings: Settings, value: Any, text: str, *, next_command: str | Non
     settings.out.print(f"[green]✓[/green] {escape(text)}", highlight=False)
     if isinstance(data, dict):
         for key, entry in data.items():
-            if entry not in (None, [], {}, "") and not isinstance(entry, dict) and key != "last":
+            if entry is not False and entry not in (None, [], (), {}, "") and key != "last":
                 settings.out.print(f"  {key.replace('_', ' ')}: {escape(_brief(entry))}", highlight=False)
     if next_command:
         settings.out.print(f"  → {escape(next_command)}", highlight=False)
 
 
 def _brief(entry: Any) -> str:
+    if isinstance(entry, dict):
+        return ", ".join(f"{_brief(value)} {key}" for key, value in entry.items())
     if isinstance(entry, list | tuple):
         shown = [str(e) for e in entry[:20]]
         more = len(entry) - len(shown)

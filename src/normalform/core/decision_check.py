@@ -216,11 +216,16 @@ class _Values:
         return {"rule": rule, "path": fitting[0]}
 
 
-def _keys(target: str) -> list[str] | None:
+def _json(target: str) -> Any:
+    """Return a target as JSON, or None: also where it nests too deep or has a number too long to be read."""
     try:
-        value = json.loads(target)
-    except json.JSONDecodeError:
+        return json.loads(target)
+    except (ValueError, RecursionError):
         return None
+
+
+def _keys(target: str) -> list[str] | None:
+    value = _json(target)
     if not isinstance(value, list):
         return None
     return [str(v) for v in value if isinstance(v, str | int)]
@@ -232,10 +237,7 @@ def _rule(target: str) -> dict[str, Any]:
     """
     if target in ("oldest", "newest"):
         return {"order": target}
-    try:
-        value = json.loads(target)
-    except json.JSONDecodeError:
-        return {"text": target}
+    value = _json(target)
     if isinstance(value, dict):
         return {"identity": {str(k): v if v is None or isinstance(v, str) else json.dumps(v) for k, v in value.items()}}
     return {"text": value if isinstance(value, str) else target}

@@ -28,7 +28,10 @@ PHASE = "backfill"
 SWEEPS = 5
 ANALYZE_LOCK_MS = 2_000
 ANALYZE_TRIES = 5
-NEXT = "normalform resolve export, decide, normalform resolve apply, then normalform backfill again"
+NEXT = (
+    "normalform audit, normalform resolve export decisions.csv, decide, normalform resolve apply decisions.csv, "
+    "then normalform backfill again"
+)
 
 
 def gate(ctx: Context) -> None:

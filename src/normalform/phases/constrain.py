@@ -53,7 +53,7 @@ def gate(ctx: Context) -> None:
         raise GateClosed("conservation", lost, hint="settle each, or waive it with its reason")
     found = collisions(ctx.conn, ctx.model, tables, mask=bool(ctx.options.get("mask")))
     if found:
-        raise GateClosed("collisions", found, hint="normalform resolve export")
+        raise GateClosed("collisions", found, hint="normalform audit, then normalform resolve export decisions.csv")
 
 
 def plan(model: Model, baseline: Mapping[QName, Table], *, deferrable: bool = False) -> list[Step]:

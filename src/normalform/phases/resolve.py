@@ -87,7 +87,7 @@ def gate(ctx: Context) -> None:
     found = newcomers(ctx)
     if found:
         reasons = [f"{u.reference}: {u.values} values on {u.rows} rows have no decision" for u in found]
-        raise GateClosed("unresolved", reasons, hint="normalform resolve export")
+        raise GateClosed("unresolved", reasons, hint="normalform audit, then normalform resolve export decisions.csv")
 
 
 def steps_for(ctx: Context) -> list[Step]:

@@ -145,7 +145,7 @@ def remedy(certificates: Sequence[Certificate]) -> str:
     if any(c.problems for c in failed):
         return "normalform rollback --to resolve, then normalform run --until verify: sync is made anew"
     if "ambiguous" in kinds:
-        return "normalform audit, then normalform resolve export: decide what the ambiguous texts mean"
+        return "normalform audit, then normalform resolve export decisions.csv: decide what the ambiguous texts mean"
     if kinds & set(WRONG):
         return "normalform rollback --to expand, then normalform run --until verify: every key is filled anew"
     return "normalform status shows the queue of renames; normalform verify again when it is empty"

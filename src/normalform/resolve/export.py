@@ -19,7 +19,7 @@ from ..core.mapping import Candidate, Entry, How, Suggestion
 from ..core.model import Model, Reference
 from ..db import ledger
 from ..db.mapping_file import entries, unresolved
-from ..errors import UsageError
+from ..errors import GateClosed, UsageError
 from .collisions import Collision, find, uniques
 from .facts import read_keys
 
@@ -59,8 +59,16 @@ def export_file(
         collisions: also lines about rows that would have one key where a unique wants one row.
 
     Raises:
+        GateClosed: a text is gone: the migration stands contracted.
         UsageError: there is no mapping, or the file cannot be written.
     """
+    gone = [r.name for r in model.references if not r.text_present]
+    if gone:
+        raise GateClosed(
+            "order",
+            [f"{name} has no text any more: there is nothing to decide" for name in gone],
+            hint="normalform rollback --to constrain",
+        )
     unsettled = list(unresolved(mapping_path))
     known = {r.name for r in model.references}
     values = [value_line(entry) for entry in unsettled if entry.reference in known]
