@@ -260,7 +260,7 @@ CASES = {
            CREATE TRIGGER columns AFTER UPDATE OF category ON tags FOR EACH ROW EXECUTE FUNCTION touch();
            CREATE TRIGGER off AFTER UPDATE ON tags FOR EACH ROW EXECUTE FUNCTION touch();
            ALTER TABLE tags DISABLE TRIGGER off""",
-        {("NF301", "tags"): ("warning", 1)},
+        {("NF301", "tags"): ("warning", 1), ("NF316", "tags"): ("error", 1)},
     ),
     "a trigger of the application that is to be skipped": Case(
         TOUCH + "CREATE TRIGGER touch AFTER UPDATE ON tags EXECUTE FUNCTION touch()",

@@ -56,6 +56,7 @@ def test_the_contracts_hold() -> None:
         ("core/planted", "from normalform.db import ledger", "Calls go down"),
         ("core/planted", "import photocat", "neither PhotoCat"),
         ("sql/planted", "from normalform.phases import expand", "Calls go down"),
+        ("reader/planted", "import psycopg", "The reader of SQL"),
         ("db/planted", "from normalform.runner import run", "Calls go down"),
         ("phases/planted", "from normalform.phases import expand", "A phase never imports a phase"),
         ("phases/planted", "import rich", "Only the command line"),

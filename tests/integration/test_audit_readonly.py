@@ -55,7 +55,7 @@ def test_select_rights_and_a_read_only_role_are_enough(db: Database, tmp_path: P
     assert db.value(writes) == before
     assert (compare.dump_schema(db), compare.checksums(db)) == (schema, rows)
     assert {f.code for f in report.findings} > {"NF201", "NF202", "NF203", "NF205", "NF206", "NF207", "NF208", "NF401"}
-    assert report.unchecked == ()
+    assert {u.what for u in report.unchecked} <= {"statements of the application (NF325, NF326)", "NF404"}
     lacking = report.find("NF401")
     assert lacking is not None
     assert lacking not in gate(report)  # who looks need not be who migrates

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,19 @@ def test_an_audit_fails_on_what_it_is_told_to(severity: Severity, failing: tuple
     assert tuple(level for level in FAIL_ON if fails(made, level)) == failing
     assert fails(made) == (severity is Severity.ERROR)
     assert not any(fails(report(), level) for level in FAIL_ON)
+
+
+def test_what_contract_minds_closes_contract_s_gate_alone() -> None:
+    view = replace(finding("NF312", Severity.ERROR), before="contract")
+    orphan, breaks = finding("NF201", Severity.ERROR), replace(finding("NF326", Severity.WARNING), before="expand")
+    made = report(view, orphan, breaks)
+    assert gate(made) == gate(made, "constrain") == (orphan,)
+    assert gate(made, "contract") == (orphan, view)
+    assert reasons(made, "contract") == ["NF201 tags: title of NF201", "NF312 tags: title of NF312"]
+    assert [view.closes, orphan.closes, breaks.closes] == ["contract", "expand", None]
+    assert in_order([view, orphan, breaks]) == (orphan, view, breaks)
+    assert [f["before"] for f in made.to_json()["findings"]] == [None, "contract", "expand"]
+    assert [fails(report(view), on) for on in FAIL_ON] == [False, True, False]
 
 
 def test_findings_are_read_errors_first() -> None:

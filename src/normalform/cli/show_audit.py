@@ -76,7 +76,8 @@ def finding_lines(findings: Iterable[Finding]) -> Iterator[Text]:
     """Yield the findings for people: a heading for each kind, below it a line for each subject, and one of its rows."""
     for (severity, code), group in groupby(findings, lambda f: (f.severity, f.code)):
         same = list(group)
-        head = Text(f"{severity.value} {code} {same[0].slug}", style=f"bold {COLOURS[severity]}")
+        when = f" before {same[0].before}" if same[0].before else ""
+        head = Text(f"{severity.value}{when} {code} {same[0].slug}", style=f"bold {COLOURS[severity]}")
         yield head.append(f"  {same[0].remedy}", style="not bold default")
         for finding in same:
             # A title says its numbers; the subject is said where the title does not name it.
@@ -102,8 +103,10 @@ def summary(out: Console, report: AuditReport, findings: tuple[Finding, ...]) ->
     for unknown in report.unchecked:
         out.print(f"unknown: {escape(unknown.subject)}: {escape(unknown.what)}: {escape(unknown.why)}", highlight=False)
     counts = {s: sum(f.severity is s for f in findings) for s in Severity}
+    later = sum(f.closes == "contract" for f in findings)
+    errors = f"{counts[Severity.ERROR] - later} errors" + (f", {later} before contract" if later else "")
     out.print(
-        f"{counts[Severity.ERROR]} errors, {counts[Severity.WARNING]} warnings, {counts[Severity.INFO]} notes",
+        f"{errors}, {counts[Severity.WARNING]} warnings, {counts[Severity.INFO]} notes",
         highlight=False,
     )
 

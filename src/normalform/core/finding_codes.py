@@ -26,6 +26,7 @@ class Code:
         means: what is wrong.
         remedy: what settles it.
         depends: when it is less severe; empty when it never is.
+        before: the phase before which it must be settled; empty for an error before expand, or where nothing must be.
     """
 
     code: str
@@ -35,8 +36,10 @@ class Code:
     means: str
     remedy: str
     depends: str = ""
+    before: str = ""
 
 
+_KEPT = "contract never cascades; "
 _OPTIONAL = "warning where the reference is not required"
 _AREAS = {"1": "Lookups", "2": "References", "3": "What depends on the tables", "4": "Server and role"}
 
@@ -157,6 +160,88 @@ CODES: dict[str, Code] = {
         Code("NF309", "name-taken", ERROR, "objects",
              "Objects exist that have the names of ours, and are not in a ledger of ours.",
              "rename or drop them"),
+        Code("NF310", "successor", INFO, "objects",
+             "Indexes, uniques, checks and foreign keys that read a text which contract drops, and that have a "
+             "successor on the key: constrain builds it, contract takes the old one away.",
+             "nothing; `normalform plan constrain` shows each"),
+        Code("NF311", "no-successor", ERROR, "objects",
+             "Indexes, uniques, checks and foreign keys, inbound ones too, that read a text which contract drops, and "
+             "that nothing on the key can take the place of.",
+             "make what should take its place by hand, then drop it, or waive it", before="contract"),
+        Code("NF312", "view", ERROR, "views",
+             "Views that read a text which contract drops.",
+             _KEPT + "after backfill, CREATE OR REPLACE VIEW … with the same columns, the text taken from the lookup "
+             "over the key", before="contract"),
+        Code("NF313", "materialized-view", ERROR, "materialized views",
+             "Materialized views that read a text which contract drops. They cannot be replaced in place.",
+             _KEPT + "make one beside it that takes the text from the lookup over the key, swap the names, drop the "
+             "old one", before="contract"),
+        Code("NF314", "rule", ERROR, "rules",
+             "Rules that read a text which contract drops, on any table.",
+             _KEPT + "CREATE OR REPLACE RULE … without the text", before="contract"),
+        Code("NF315", "policy", ERROR, "policies",
+             "Row-level security policies, on any table, that read a text which contract drops.",
+             _KEPT + "ALTER POLICY … to the key, or to the lookup's text over the key", before="contract"),
+        Code("NF316", "trigger-on-text", ERROR, "triggers",
+             "Triggers of others that name a text which contract drops in UPDATE OF or WHEN.",
+             _KEPT + "CREATE OR REPLACE TRIGGER … on the key column", before="contract"),
+        Code("NF317", "generated-column", ERROR, "columns",
+             "Generated columns that are computed from a text which contract drops.",
+             _KEPT + "ALTER TABLE … ALTER COLUMN … DROP EXPRESSION, or drop the column; let readers take the text "
+             "from the lookup", before="contract"),
+        Code("NF318", "published-columns", ERROR, "publications",
+             "Publications whose column list or row filter names a text which contract drops.",
+             _KEPT + "ALTER PUBLICATION … SET TABLE … with the key column in the text's place, on the subscribers "
+             "first", before="contract"),
+        Code("NF319", "statistics", INFO, "statistics objects",
+             "Extended statistics on a text which contract drops: they go with the column, and contract's undo makes "
+             "them again.",
+             "CREATE STATISTICS … on the key columns after backfill, where plans need them"),
+        Code("NF320", "text-default", WARNING, "columns",
+             "A text which contract drops has a default. Rows that give neither text nor key get it today, and the "
+             "key of none after contract.",
+             "let the application give the key, or ALTER TABLE … ALTER COLUMN … SET DEFAULT for the key column, "
+             "where one row means the same in every scope", before="contract"),
+        Code("NF321", "function", ERROR, "functions",
+             "Functions and procedures that read or write a text which contract drops: SQL bodies of both kinds, "
+             "PL/pgSQL with `%TYPE` and the rows of triggers (`NEW.keyword`), statements in constant EXECUTE strings, "
+             "and INSERT without a list of columns. Those that the catalog does not know would break when called.",
+             _KEPT + "CREATE OR REPLACE FUNCTION … with the key, or waive it by its name", before="contract"),
+        Code("NF322", "function-perhaps", WARNING, "functions",
+             "Functions that may touch a text which contract drops: SQL put together at run time that names it, "
+             "statements that could not be parsed, a name that an unknown source may own, a key of a row as JSON, "
+             "bodies in another language.",
+             "read them; change those that do", before="contract"),
+        Code("NF323", "function-breaks", WARNING, "functions",
+             "Functions that fail when the key column comes, or the lookup's scope column: `SELECT *` into something "
+             "that has as many columns as there are today.",
+             "name the columns", before="expand"),
+        Code("NF324", "whole-row", INFO, "objects",
+             "Functions and views that hand on whole rows (`to_jsonb(NEW)`, `row_to_json(t)`): what they give has the "
+             "key from expand on, and no text after contract. They go on working.",
+             "nothing, where whoever reads what they give expects that"),
+        Code("NF325", "statement", WARNING, "statements",
+             "Statements in pg_stat_statements that read or write a text which contract drops. Statistics keep what "
+             "ran at any time since their reset.",
+             "let the application read and write the key; then SELECT pg_stat_statements_reset() and look again",
+             before="contract"),
+        Code("NF326", "statement-breaks", WARNING, "statements",
+             "Statements in pg_stat_statements that break, or change their result, when a column comes or goes: "
+             "prepared `SELECT *` (0A000 until the session reconnects), `INSERT … SELECT *`, INSERT and COPY without "
+             "a list of columns.",
+             "name the columns; prepared ones need a rolling restart after expand and after contract",
+             before="expand"),
+        Code("NF327", "statement-unread", INFO, "statements",
+             "Statements in pg_stat_statements that name a table or a text of the migration and could not be parsed.",
+             "read them"),
+        Code("NF328", "widening-blocked", ERROR, "objects",
+             "Views, rules, policies, triggers, generated columns, publications and SQL-standard functions on a column "
+             "that expand widens: the server refuses to change the type of a column that they use.",
+             "drop them while expand runs, or widen the column yourself, first"),
+        Code("NF329", "dynamic-sql", INFO, "functions",
+             "Functions that run SQL which they put together at run time from parts that name nothing of the "
+             "migration. What they touch depends on what they are given.",
+             "think of what calls them"),
         Code("NF401", "privileges", WARNING, "privileges",
              "The role that looked lacks what the role that migrates needs: the tables' ownership, CREATE on the "
              "database and on the tables' schemas.",
@@ -167,6 +252,21 @@ CODES: dict[str, Code] = {
         Code("NF403", "standby", INFO, "servers",
              "The server is a standby: enough for an audit, and for nothing that writes.",
              "give the primary's URL to the changing commands"),
+        Code("NF404", "long-transaction", WARNING, "transactions",
+             "Transactions, prepared ones too, that have been open for more than a minute. CREATE INDEX CONCURRENTLY "
+             "and VALIDATE wait for them, VACUUM cannot clean up behind a backfill, and a lock that one of them holds "
+             "keeps every DDL waiting.",
+             "let them end, or end them; `normalform status` names them while a phase waits"),
+        Code("NF405", "replication-slot", WARNING, "slots",
+             "Replication slots that nobody reads, that the server has given up, or that are more than 1 GB behind: "
+             "a backfill's WAL is kept for them until the disk is full.",
+             "drop the ones that are not needed, and let the others catch up",
+             "info where they keep up"),
+        Code("NF406", "standbys", WARNING, "standbys",
+             "Standbys that stream from this server, and how far they are behind. A synchronous one that lags delays "
+             "every commit.",
+             "give them time to catch up; run with fewer workers",
+             "info where they keep up"),
     )
 }  # fmt: skip
 
@@ -179,14 +279,16 @@ def page() -> str:
         "<!-- Made by `python -m normalform.core.finding_codes`; a test compares. -->",
         "",
         "What `normalform audit` reports. Every finding has a count, sample rows, the SQL that finds each offender",
-        "(`--sql`), and all of them with `--all --csv`. An *error* keeps expand from starting.",
+        "(`--sql`), and all of them with `--all --csv`. An *error* keeps expand from starting; an *error before",
+        "contract* keeps contract, and nothing earlier, from starting.",
     ]
     area = ""
     for code in CODES.values():
         if code.code[2] != area:
             area = code.code[2]
             lines += ["", f"## NF{area}xx: {_AREAS[area]}"]
-        severity = f"{code.severity.value}; {code.depends}" if code.depends else code.severity.value
+        severity = code.severity.value + (f" before {code.before}" if code.before else "")
+        severity += f"; {code.depends}" if code.depends else ""
         lines += [
             "", f"### {code.code} {code.slug}", "", code.means, "", f"*Why it matters:* {WHY[code.code]}", "",
             f"*Severity:* {severity}. *Counts:* {code.unit}. *Remedy:* {code.remedy}.",

@@ -81,7 +81,36 @@ WHY: Mapping[str, str] = {
         "It slows every write down for nothing; and an index that a migration left behind hides that it ended early."
     ),
     "NF309": "We drop only what is ours, so something of that name must not be taken for it.",
+    "NF310": "An index that goes with the text unseen is missed weeks later, when a query has become slow.",
+    "NF311": "Contract takes it away, and with it a rule that rows have had to keep, or the speed of a query.",
+    "NF312": "The server refuses to drop a column that a view reads; what CASCADE would drop with it, nobody has seen.",
+    "NF313": "The server refuses to drop the column, and to make the view again takes time and space.",
+    "NF314": "The server refuses to drop a column that a rule reads.",
+    "NF315": (
+        "The server refuses to drop a column that a policy reads; a policy that is only dropped lets rows be seen "
+        "that were hidden, or hides them all."
+    ),
+    "NF316": "The server refuses to drop the column; sync's own writes of the text fire such a trigger until then.",
+    "NF317": "Some versions of the server refuse to drop the column, others drop the generated one with it in silence.",
+    "NF318": "The server refuses to drop the column, and subscribers expect it.",
+    "NF319": "Estimates for queries on the key start from nothing, and plans can become worse.",
+    "NF320": "Inserts that relied on it fail on NOT NULL, or leave the key empty.",
+    "NF321": (
+        "The server lets the column go, and the function fails when it is next called: often at night, in a job that "
+        "nobody thought of."
+    ),
+    "NF322": "Only a person can tell, and if it does, it fails as the certain ones do.",
+    "NF323": "It fails as soon as expand adds the column, which otherwise disturbs nothing.",
+    "NF324": "What it gives goes into audit logs, messages and caches, whose readers may look for the text.",
+    "NF325": "It is what the application runs: after contract every one of them is an error.",
+    "NF326": "Such statements are what expand, which otherwise disturbs nothing, makes fail.",
+    "NF327": "What was not read may use the text.",
+    "NF328": "Expand would stop there, with an error of the server's.",
+    "NF329": "If it is given one of the tables, it may use the text.",
     "NF401": ("A migration that stops half-way for want of a right can be resumed, but it is better to know before."),
     "NF402": "Locks and settings belong to a server session. Behind such a proxy they would be somebody else's.",
     "NF403": "What was read is as old as the replay; nothing of it can be changed here.",
+    "NF404": "One forgotten transaction can hold up a phase for as long as it lives, and let tables grow meanwhile.",
+    "NF405": "A full disk stops the server, and a slot is the usual way in which a large backfill fills one.",
+    "NF406": "Reads from a standby that is behind are old, and a failover to it loses what it has not got.",
 }

@@ -1,4 +1,4 @@
-"""Findings: what an audit reports, and which of them keep expand from starting.
+"""Findings: what an audit reports, and which of them keep a phase from starting.
 
 The types and the gate, pure. Which findings exist is ``core.finding_codes``, how each is found is ``sql.findings`` and
 ``sql.server_findings``. A finding never decides anything: it names the decision or the command that would.
@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from .mapping import Tally
+from .phases import ORDER
 
 #: What stands for a value of a row where values are hidden.
 MASKED = "•••"
@@ -21,7 +22,7 @@ FAIL_ON: tuple[FailOn, ...] = get_args(FailOn)
 
 
 class Severity(StrEnum):
-    """How much a finding matters: an error keeps expand from starting."""
+    """How much a finding matters: an error keeps a phase from starting, expand unless it says another."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -47,6 +48,7 @@ class Finding:
         more: how many values beyond the ones that ``sql`` and ``count`` are about were not looked at; 0 nearly always.
         relation: OID of the table that is read in block ranges for all offenders; None when ``sql`` is run as it is.
         ranged: makes the SQL of one block range (first block, block behind the last); None together with ``relation``.
+        before: the phase before which it must be settled; empty where nothing must be.
     """
 
     code: str
@@ -63,6 +65,12 @@ class Finding:
     more: int = 0
     relation: int | None = field(default=None, repr=False, compare=False)
     ranged: Callable[[int, int], str] | None = field(default=None, repr=False, compare=False)
+    before: str = ""
+
+    @property
+    def closes(self) -> str | None:
+        """The first phase that it keeps from starting; None where it keeps none."""
+        return (self.before or "expand") if self.severity is Severity.ERROR else None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data, without what only this process can use."""
@@ -70,6 +78,7 @@ class Finding:
             "code": self.code,
             "slug": self.slug,
             "severity": self.severity.value,
+            "before": self.before or None,
             "title": self.title,
             "subject": self.subject,
             "count": self.count,
@@ -172,12 +181,17 @@ class AuditReport:
         }  # fmt: skip
 
 
-def gate(report: AuditReport) -> tuple[Finding, ...]:
-    """Return the findings that keep expand from starting: every error.
+def gate(report: AuditReport, phase: str = "expand") -> tuple[Finding, ...]:
+    """Return the findings that keep a phase from starting: the errors that must be settled before it, or earlier.
 
     Unresolved values of a required reference are errors; what could not be checked is shown but closes no gate here.
+
+    Args:
+        report: what an audit found.
+        phase: ``expand``, or a later one: a view on the text closes contract's gate and not expand's.
     """
-    return tuple(f for f in report.findings if f.severity is Severity.ERROR)
+    until = ORDER.index(phase)
+    return tuple(f for f in report.findings if f.closes is not None and ORDER.index(f.closes) <= until)
 
 
 def fails(report: AuditReport, on: FailOn = "error") -> bool:
@@ -185,21 +199,27 @@ def fails(report: AuditReport, on: FailOn = "error") -> bool:
 
     Args:
         report: the report, all of its findings whatever is shown of them.
-        on: ``error`` for an error, ``warning`` for a warning too, ``never`` for none.
+        on: ``error`` for an error that keeps expand from starting, ``warning`` for a warning or an error before
+            contract too, ``never`` for none.
     """
-    failing = {"error": {Severity.ERROR}, "warning": {Severity.ERROR, Severity.WARNING}, "never": set[Severity]()}[on]
-    return any(f.severity in failing for f in report.findings)
+    if on == "never":
+        return False
+    return bool(gate(report)) or (on == "warning" and any(f.severity is not Severity.INFO for f in report.findings))
 
 
-def reasons(report: AuditReport) -> list[str]:
-    """Return why the gate is closed, one line each; empty when it is open."""
-    return [f"{f.code} {f.subject}: {f.title}" for f in gate(report)]
+def reasons(report: AuditReport, phase: str = "expand") -> list[str]:
+    """Return why a phase's gate is closed, one line each; empty when it is open."""
+    return [f"{f.code} {f.subject}: {f.title}" for f in gate(report, phase)]
 
 
 def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Return findings as people read them: errors first, then by code and subject."""
+    """Return findings as people read them: errors first, those of an earlier phase before others, then by code."""
     rank = list(Severity)
-    return tuple(sorted(findings, key=lambda f: (rank.index(f.severity), f.code, f.subject)))
+
+    def place(f: Finding) -> tuple[int, int, str, str]:
+        return rank.index(f.severity), ORDER.index(f.closes) if f.closes else 0, f.code, f.subject
+
+    return tuple(sorted(findings, key=place))
 
 
 def mask(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[Mapping[str, Any], ...]:

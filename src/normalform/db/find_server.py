@@ -55,7 +55,7 @@ def _privileges(finder: Finder) -> None:
 
 
 def _security(finder: Finder) -> None:
-    names = queries.tables_of(finder.model)
+    names = queries.read_tables(finder.model)
     for forced, severity in ((True, Severity.ERROR), (False, Severity.WARNING)):
         query = queries.row_security(names, forced=forced)
         asked = finder.ask(SERVER, "NF109", query)

@@ -11,7 +11,7 @@ import hashlib
 import pickle
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +21,25 @@ import psycopg
 from psycopg.rows import dict_row
 
 from ..core.bind import bind
+from ..core.catalog import Table
 from ..core.events import Event, Sink, silent
 from ..core.findings import AuditReport, Finding, ReferenceRead, Unchecked, in_order
 from ..core.mapping import Tally
 from ..core.model import Lookup, Reference, tables_of
 from ..core.names import QName
 from ..core.spec import Spec
-from ..db import find_data, find_server, ledger, mapping_file, ranges
+from ..db import (
+    find_bodies,
+    find_data,
+    find_dependents,
+    find_server,
+    find_signals,
+    find_statements,
+    ledger,
+    mapping_file,
+    ranges,
+    world,
+)
 from ..db import mapping_questions as questions
 from ..db.connect import Connector, refuse_transaction_pooler
 from ..db.finder import Finder
@@ -79,10 +91,13 @@ def audit(
         return pooled
     with _session(connector, "audit") as conn:
         stored = _ledger_readable(conn)
-        model = bind(spec, inspect(conn, tables_of(spec)), ledger.baseline(conn) if stored else {})
+        baseline = ledger.baseline(conn) if stored else {}
+        model = bind(spec, inspect(conn, tables_of(spec)), baseline)
         finder = Finder(conn, model, stored=stored, hide=mask, longest=longest, first_blocks=first_blocks, sink=sink)
         sink(Event("phase", "audit", "server and catalogs"))
         find_server.find(finder)
+        find_signals.find(finder)
+        _find_dependents(finder, baseline)
         about = {
             "database": model.catalog.database,
             "spec": hashlib.sha256(spec.source.encode()).hexdigest(),
@@ -158,8 +173,18 @@ def _unpickled(kept: IO[bytes]) -> Iterator[dict[str, Any]]:
 def _stream(conn: psycopg.Connection, query: str) -> Iterator[dict[str, Any]]:
     with conn.transaction(), conn.cursor("nf_rows", row_factory=dict_row) as cursor:
         cursor.itersize = FETCHED
-        cursor.execute(query.encode())
+        cursor.execute(f"{query} {ranges.MARK}".encode())
         yield from cursor
+
+
+def _find_dependents(finder: Finder, baseline: Mapping[QName, Table]) -> None:
+    find_dependents.find_widening(finder)
+    tables = world.tables_of(finder.model, baseline)
+    if tables.watched:
+        known = world.read_world(finder.conn, finder.model, tables.watched)
+        find_dependents.find(finder, tables)
+        find_bodies.find(finder, tables, known)
+        find_statements.find(finder, tables, known)
 
 
 def _behind_pooler(connector: Connector) -> AuditReport | None:

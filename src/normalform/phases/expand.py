@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from ..core.catalog import Column, Table
+from ..core import widths
+from ..core.catalog import Table
 from ..core.events import Event
 from ..core.model import Lookup, Model, Reference
 from ..core.names import shorten
 from ..core.plan import Lock, Mode, Step
+from ..core.widths import Widening
 from ..db.blocks import sweep
 from ..db.execute import Handlers, do_steps, undo_steps
 from ..db.mapping_store import refresh_mapping
@@ -21,6 +23,7 @@ from ..db.work import Context
 from ..sql import probes
 from ..sql.fill import scope_work
 from ..sql.quote import names, raw, render, table
+from ..sql.shapes import longest_path
 from ..sql.sync import sync_lookup_steps, sync_reference_steps
 
 PHASE = "expand"
@@ -32,19 +35,20 @@ def gate(ctx: Context) -> None:
     ctx.sink(Event("note", PHASE, "nothing required is unresolved"))
 
 
-def plan(model: Model, longest_path: dict[str, int]) -> list[Step]:
+def plan(model: Model, longest_paths: dict[str, int]) -> list[Step]:
     """Return the steps of expand.
 
     Args:
         model: the model.
-        longest_path: by lookup name, the characters of its longest qualifier path now; 0 where it has none.
+        longest_paths: by lookup name, the characters of its longest qualifier path now; 0 where it has none.
     """
     steps: list[Step] = []
     for lookup in model.lookups:
-        steps += _widen_lookup(model, lookup)
+        steps += [_widen(w) for w in widths.of_lookup(model, lookup)]
         steps += _scope_column(lookup)
     for reference in model.references:
-        steps += _widen_reference(reference, longest_path.get(reference.lookup.name, 0))
+        longest = longest_paths.get(reference.lookup.name, 0)
+        steps += [_widen(w) for w in widths.of_reference(reference, longest)]
         steps.append(_key_column(reference))
     for lookup in model.lookups:
         steps += sync_lookup_steps(model, lookup)
@@ -58,13 +62,10 @@ def plan(model: Model, longest_path: dict[str, int]) -> list[Step]:
 
 def read_longest_paths(ctx: Context) -> dict[str, int]:
     """Return, by lookup name, how many characters its longest qualifier has now."""
-    from ..sql.shapes import candidates
-
     result = {}
     for lookup in ctx.model.lookups:
         if lookup.has_qualifier:
-            query = SQL("SELECT coalesce(max(length(c.path)), 0) FROM ({}) c").format(candidates(lookup))
-            row = ctx.conn.execute(query).fetchone()
+            row = ctx.conn.execute(longest_path(lookup)).fetchone()
             result[lookup.name] = int(row[0]) if row else 0
     return result
 
@@ -202,15 +203,9 @@ def _mapping(reference: Reference) -> Step:
     )
 
 
-def _varchar(column: Column) -> bool:
-    """Whether the column is a plain varchar(n) that can be widened in the catalog alone."""
-    return column.type.startswith("character varying(") and column.width is not None
-
-
-def _widen(owner: str, step: str, target: Table, column: Column, width: int | None, reason: str) -> list[Step]:
+def _widen(wanted: Widening) -> Step:
     """Widen a varchar column (catalog only) and narrow it again on undo, when every value still fits."""
-    if not _varchar(column) or (width is not None and column.width is not None and width <= column.width):
-        return []
+    target, column, width = wanted.table, wanted.column, wanted.width
     name, col = table(target.name), sql.Identifier(column.name)
     collate = SQL(" COLLATE {}").format(raw(column.collation)) if column.collation else SQL("")
     wide = "character varying" if width is None else f"character varying({width})"
@@ -224,56 +219,21 @@ def _widen(owner: str, step: str, target: Table, column: Column, width: int | No
             + f") THEN {narrow}; END IF; END"
         )
     )
-    return [
-        Step(
-            id=f"{PHASE}/{owner}/{step}",
-            phase=PHASE,
-            object=f"width of {target.name}.{column.name}: {column.width} to {width if width is not None else 'any'}",
-            do=(render(alter.format(name, col, raw(wide), collate)),),
-            done=probes.column_type(target.name, column.name, wide),
-            undo=(render(undo),),
-            gone=probes.column_type(target.name, column.name, column.type),
-            undo_mode=Mode.REWRITE,
-            lock=Lock.ACCESS_EXCLUSIVE,
-            undo_lock=Lock.ACCESS_EXCLUSIVE,
-            table=render(name),
-            reason=reason,
-            claims=False,
-        )
-    ]
-
-
-def _widen_lookup(model: Model, lookup: Lookup) -> list[Step]:
-    """Where sync creates rows from text, the lookup must hold what the widest reference can."""
-    creating = [r for r in model.references_of(lookup) if r.spec.on_unknown == "create"]
-    if not creating:
-        return []
-    widths = [r.text.width for r in creating]
-    widest = None if None in widths else max(w for w in widths if w is not None)
-    return _widen(lookup.name, "width", lookup.table, lookup.text, widest, "sync creates rows from wider columns")
-
-
-def _widen_reference(reference: Reference, longest_path: int) -> list[Step]:
-    """Text that the key gives must fit: the reference is widened to the lookup's width (CORRECTNESS 6)."""
-    steps = _widen(
-        reference.name,
-        "width",
-        reference.table,
-        reference.text,
-        reference.lookup.text.width,
-        "the lookup's text must fit when a key is written",
+    return Step(
+        id=f"{PHASE}/{wanted.owner}/{wanted.step}",
+        phase=PHASE,
+        object=f"width of {target.name}.{column.name}: {column.width} to {width if width is not None else 'any'}",
+        do=(render(alter.format(name, col, raw(wide), collate)),),
+        done=probes.column_type(target.name, column.name, wide),
+        undo=(render(undo),),
+        gone=probes.column_type(target.name, column.name, column.type),
+        undo_mode=Mode.REWRITE,
+        lock=Lock.ACCESS_EXCLUSIVE,
+        undo_lock=Lock.ACCESS_EXCLUSIVE,
+        table=render(name),
+        reason=wanted.reason,
+        claims=False,
     )
-    qualifier = reference.qualifier
-    if qualifier is not None and qualifier.width is not None and longest_path > qualifier.width:
-        steps += _widen(
-            reference.name,
-            "qualifier-width",
-            reference.table,
-            qualifier,
-            None,
-            f"the longest qualifier has {longest_path} characters",
-        )
-    return steps
 
 
 def _do_scope(ctx: Context, lookup: str) -> None:

@@ -32,6 +32,13 @@ def tables_of(model: Model) -> list[QName]:
     return list(dict.fromkeys([*(x.table.name for x in model.lookups), *(r.table.name for r in model.references)]))
 
 
+def read_tables(model: Model) -> list[QName]:
+    """Return these, and the tables that sync's functions read beside them: categories, and where a scope comes from."""
+    paths = [x.path.table.name for x in model.lookups if x.path is not None]
+    copies = [x.scope_copy.table.name for x in model.lookups if x.scope_copy is not None]
+    return list(dict.fromkeys([*tables_of(model), *paths, *copies]))
+
+
 def row_security(names: Sequence[QName], *, forced: bool) -> sql.Composable:
     """Tables with row-level security, forced or only enabled."""
     return SQL(

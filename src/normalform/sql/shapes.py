@@ -127,6 +127,11 @@ def candidates(lookup: Lookup) -> sql.Composable:
     )
 
 
+def longest_path(lookup: Lookup) -> sql.Composed:
+    """One row: how many characters (``longest``) the lookup's longest qualifier has now."""
+    return SQL("SELECT coalesce(max(length(c.path)), 0) AS longest FROM ({}) c").format(candidates(lookup))
+
+
 def aliases_of(lookup: Lookup, row: str = "l") -> sql.Composable:
     """Return a set-returning subquery (a) of the aliases of the row with the given alias name.
 
