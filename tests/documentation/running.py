@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+import normalform
 from documentation.pages import DOCS, Block, Page
 from fix_servers import Database, template
 from normalform import api
@@ -60,7 +61,7 @@ class Reader:
             shutil.copy(file, folder)
         self.environment = {
             **os.environ, "NORMALFORM_DATABASE_URL": db.url, "COLUMNS": "220", "NO_COLOR": "1", "PAGER": "cat",
-            "HOME": str(folder), "PSQLRC": os.devnull,
+            "HOME": str(folder), "PSQLRC": os.devnull, "PYTHONPATH": str(Path(normalform.__file__).parents[1]),
             "PATH": os.pathsep.join([str(programs), str(db.server.bin_dir), os.environ["PATH"]]),
         }  # fmt: skip
 

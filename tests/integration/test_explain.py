@@ -172,6 +172,27 @@ def test_a_row_that_no_rule_accounts_for(database: Make) -> None:
     assert explain(db, "machine_tags", "2").row is None
 
 
+def test_each_reference_of_a_table_is_explained_as_its_own_texts_are_compared(database: Make) -> None:
+    db = database()
+    db.run(
+        "CREATE TABLE words (id bigint PRIMARY KEY, word char(9) NOT NULL UNIQUE); "
+        "CREATE TABLE pairs (one char(6), other text); INSERT INTO words VALUES (7, 'Tree'), (8, 'sea'); "
+        "INSERT INTO pairs VALUES ('Tree', 'tree')"
+    )
+    common = 'lookup = "word"\ntable = "pairs"\n'
+    spec = (
+        'version = 1\n[lookup.word]\ntable = "words"\ntext = "word"\n'
+        f'[reference.first]\n{common}text = "one"\nadd = "one_id"\n'
+        f'[reference.second]\n{common}text = "other"\nadd = "other_id"\n'
+    )
+    found = api.explain(Options(db.url, spec), "pairs", ["(0,1)"])
+    assert [(e.reference, e.rule.how, e.rule.key) for e in found] == [
+        ("first", "exact", "7"), ("second", "orphan", None)
+    ]  # fmt: skip
+    audited = api.audit(Options(db.url, spec)).tallies
+    assert {(t.reference, t.how) for t in audited} == {(e.reference, e.rule.how) for e in found}
+
+
 def test_what_is_not_there_is_said(database: Make) -> None:
     db = database("explain")
     with pytest.raises(UsageError, match="no row with id = 4711"):
