@@ -209,7 +209,11 @@ def test_one_query_gives_the_same_figures(filled: Database, engine: Engine) -> N
 
 
 def test_the_script_says_in_psql_what_the_certificates_say(filled: Database, engine: Engine, tmp_path: Path) -> None:
-    """With settings of the role under which dates and search paths would come out otherwise."""
+    """With settings of the role under which dates, which are part of a row's identity here, print otherwise."""
+    filled.run(
+        "ALTER TABLE permatags ADD day date NOT NULL DEFAULT '2026-02-01', DROP CONSTRAINT permatags_pkey, "
+        "ADD PRIMARY KEY (id, day)"
+    )
     for setting in ("datestyle = 'SQL, DMY'", "search_path = 'nowhere'", "standard_conforming_strings = off"):
         filled.run(f"ALTER ROLE {OWNER} IN DATABASE {filled.name} SET {setting}", role="admin")
     ctx = engine(filled.url)
