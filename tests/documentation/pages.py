@@ -64,7 +64,7 @@ def read(path: Path) -> Page:
     """Read a page.
 
     Raises:
-        ValueError: a mark without a block, or a fence that never ends.
+        ValueError: a mark without a block, a fence that never ends, or a conflict of a merge.
     """
     lines = path.read_text("utf-8").splitlines()
     name = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
@@ -74,6 +74,8 @@ def read(path: Path) -> Page:
     while number < len(lines):
         line = lines[number]
         number += 1
+        if line.startswith(("<<<<<<< ", ">>>>>>> ")):
+            raise ValueError(f"{name}:{number}: a merge that nobody has finished")
         found = _MARK.fullmatch(line.strip())
         if found and found[1] == "database":
             stage = found[2]
