@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from acceptance.migration import Migration, assert_same, look
 from fix_servers import Database, template
@@ -103,11 +102,11 @@ add = "same_id"
 def test_a_lookup_whose_collation_forgives_case(database: Make, tmp_path: Path) -> None:
     db = database()
     lenient = "CREATE COLLATION lenient (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
-    if not db.value("SELECT count(*) > 0 FROM pg_collation WHERE collprovider = 'i'"):
-        with pytest.raises(psycopg.errors.FeatureNotSupported):  # a server without ICU can have no such collation
-            db.run(lenient)
-        return
-    db.run(lenient + ";" + LENIENT)
+    try:
+        db.run(lenient)
+    except psycopg.errors.FeatureNotSupported:
+        return  # a server that is built without ICU can have no such collation, and Debian's has ICU
+    db.run(LENIENT)
     before = look(db, exact=False)
     migration = Migration(db, tmp_path, LENIENT_SPEC)
     wrong = "SELECT count(*) FROM leaf WHERE (plain_id, posix_id, same_id) <> (1 + id % 3, 1 + id % 3, 1 + id % 3)"

@@ -48,7 +48,7 @@ def with_lines(*lines: str, at: str = "[reference.tags]") -> str:
 
 
 def example() -> str:
-    [text] = re.findall(r"```toml\n(.*?)```", REFERENCE_PAGE.read_text("utf-8"), re.DOTALL)
+    text, *_ = re.findall(r"```toml\n(.*?)```", REFERENCE_PAGE.read_text("utf-8"), re.DOTALL)
     return str(text)
 
 

@@ -12,6 +12,7 @@ from ..errors import SpecError
 from .catalog import Catalog, Column, Table
 from .model import Lookup, Model, PathTable, Reference, ScopeCopy
 from .names import QName, display, nearest
+from .planned import planned_table
 from .spec import LookupSpec, QualifierSpec, ReferenceSpec, ScopeSpec, Spec
 from .toml_reader import key_path
 
@@ -106,9 +107,14 @@ class _Binder:
 
     def lookup(self, spec: LookupSpec) -> Lookup | None:
         path = key_path("lookup", spec.name)
-        table = self.table(f"{path}.table", spec.table)
+        planned = spec.create and self.catalog.find(spec.table) is None
+        table = self.planned(path, spec) if planned else self.table(f"{path}.table", spec.table)
         if table is None:
             return None
+        if spec.create and not planned and (not self.baseline or table.name in self.baseline):
+            self.problem(
+                f"{path}.create", f"{table.name} exists already and is not ours; to use it as it is, leave out create"
+            )
         key = self.column(f"{path}.key", table, spec.key)
         text = self.text_column(f"{path}.text", table, spec.text)
         aliases = self.column(f"{path}.aliases", table, spec.aliases) if spec.aliases else None
@@ -125,7 +131,23 @@ class _Binder:
         if key is None or text is None:
             return None
         self.check_new_row(f"{path}.new_row", spec, table, {key.name, text.name, *scope}, walk)
-        return Lookup(spec, table, key, text, aliases, scope, types, ready, copy, qualifier_column, walk)
+        return Lookup(spec, table, key, text, aliases, scope, types, ready, copy, qualifier_column, walk, planned)
+
+    def planned(self, path: str, spec: LookupSpec) -> Table | None:
+        """Describe a table that expand will make, from the columns of the references that there are."""
+        schema = spec.table.schema or next(iter(self.catalog.search_path), "public")
+        found: list[list[Column | None]] = []
+        for reference in self.spec.references:
+            table = self.catalog.find(reference.table) if reference.lookup == spec.name else None
+            if table is not None:
+                names = [reference.text, reference.qualifier, *reference.scope]
+                found.append([self.column("", table, n, required=False) if n else None for n in names])
+        made = planned_table(QName(schema, spec.table.name), spec, found)
+        if isinstance(made, Table):
+            return made
+        for text in made:
+            self.problem(path, text)
+        return None
 
     def check_key(self, path: str, table: Table, key: Column) -> None:
         if key.base not in KEY_TYPES:

@@ -153,6 +153,10 @@ def shape_problems(lines: Iterable[Line], model: Model) -> list[str]:
             where = f"a line of {LOOKUP_PREFIX}{lookup_of(entry).name}" if line.decision == "rename" else "a reference"
             problems.append(f"line {line.number}: {line.decision} decides nothing about {what}; it belongs on {where}")
             continue
+        if lookup_of(entry).planned and line.decision not in ("drop", "null", "keep"):
+            name = lookup_of(entry).name
+            problems.append(f"line {line.number}: {line.decision} needs a row of {name}, which expand makes first")
+            continue
         width = len(lookup_of(entry).scope)
         if len(line.scope) != width:
             problems.append(f"line {line.number}: the scope has {len(line.scope)} values, {line.reference} has {width}")

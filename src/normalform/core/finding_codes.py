@@ -85,6 +85,19 @@ CODES: dict[str, Code] = {
              "Lookup rows whose text or path is longer than the reference's column for it: a writer that gives such a "
              "key could not be given the text.",
              "expand widens the narrower column first, which changes the catalog only"),
+        Code("NF111", "lookup-to-create", INFO, "rows",
+             "The lookup's table does not exist, as the spec says: expand makes it, with a row for each distinct text "
+             "in its scope, and under its qualifier where there is one.",
+             "nothing; look at the rows with `--all`"),
+        Code("NF112", "near-duplicate-to-create", WARNING, "texts",
+             "Texts that would get a row each of a lookup that expand makes, and differ by Unicode form, case or "
+             "surrounding space alone.",
+             "correct the texts first; or, once expand has made the rows, decide `merge`"),
+        Code("NF113", "qualifier-to-create-missing", ERROR, "texts",
+             "Texts without a qualifier, of a lookup that expand makes, which other rows have under several: once "
+             "the rows are made, nothing picks one.",
+             "give the rows their qualifier; or, once expand has made the rows, decide `choose` before backfill",
+             _OPTIONAL),
         Code("NF201", "orphan", ERROR, "rows",
              "Rows whose text no lookup row of their scope has. (Runbook 1.3, with keyword_models; 1.4)",
              "decide `create`, `choose`, `fold`, `drop` or `null`", _OPTIONAL),

@@ -29,6 +29,11 @@ WHY: Mapping[str, str] = {
         "New code writes keys, and sync writes the text for old code: a text that does not fit would make that "
         "write fail."
     ),
+    "NF111": "A table that appears by itself should be expected, and so should its size.",
+    "NF112": (
+        "What two spellings of one thing are is decided once, now: afterwards each has its key, and its own references."
+    ),
+    "NF113": "Backfill stops at such rows, with everything else of expand done.",
     "NF201": (
         "There is no row that its key could name: it would stay NULL, and a required reference could never be NOT NULL."
     ),

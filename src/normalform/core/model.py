@@ -56,6 +56,7 @@ class Lookup:
     scope_copy: ScopeCopy | None
     qualifier_column: str | None
     path: PathTable | None
+    planned: bool = False  # the table does not exist yet: what it will be is described, and no row can be read
 
     @property
     def name(self) -> str:

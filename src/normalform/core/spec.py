@@ -16,6 +16,7 @@ OnDelete = Literal["restrict", "no_action", "cascade", "set_null"]
 Rename = Literal["auto", "carry", "queue"]
 AppTriggers = Literal["fire", "skip"]
 Vacuum = Literal["between", "after", "never"]
+KeyType = Literal["bigint", "integer", "uuid"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class NewValue:
 
 @dataclass(frozen=True)
 class LookupSpec:
-    """A table that owns a text."""
+    """A table that owns a text; with ``create``, one that expand makes of the references' values."""
 
     name: str
     table: QName
@@ -76,6 +77,8 @@ class LookupSpec:
     unique: tuple[str, ...] = ()
     new_row: Mapping[str, NewValue] = field(default_factory=dict)
     rename: Rename = "auto"
+    create: bool = False
+    key_type: KeyType = "bigint"  # of a table that is created
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ..errors import SpecError
 from .names import QName, nearest, parse_table, split_name
@@ -31,7 +32,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # The keys of each table of the file; `normalform/spec.schema.json` says the same, and a test compares the two.
 TOP = ("version", "lookup", "reference", "defaults", "environment", "backfill", "hooks")
-LOOKUP = ("table", "key", "text", "aliases", "scope", "qualifier", "unique", "new_row", "rename")
+LOOKUP = ("table", "key", "text", "aliases", "scope", "qualifier", "unique", "new_row", "rename", "create", "key_type")
 SCOPE = ("columns", "add", "copy", "join")
 QUALIFIER = ("column", "path", "join", "parent", "separator")
 NEW_VALUE = ("from", "otherwise")
@@ -116,6 +117,11 @@ class _SpecReader(Reader):
 
     def lookup(self, name: str, section: Section) -> LookupSpec:
         self.known(section, LOOKUP)
+        create = self.flag(section, "create", False)
+        if create:
+            self.creatable(section)
+        elif section.has("key_type"):
+            self.problem(section.at("key_type"), "means nothing without create = true: the table has its key")
         return LookupSpec(
             name=name,
             table=self.table_name(name, section),
@@ -127,7 +133,16 @@ class _SpecReader(Reader):
             unique=self.columns(section, "unique"),
             new_row=self.new_row(self.section(section, "new_row")),
             rename=self.choice(section, "rename", ("auto", "carry", "queue"), "auto"),
+            create=create,
+            key_type=self.choice(section, "key_type", ("bigint", "integer", "uuid"), "bigint"),
         )
+
+    def creatable(self, section: Section) -> None:
+        """Report what a table that is yet to be made cannot have, or has by itself."""
+        self.alone(section, "create", ("aliases", "unique", "new_row"), "the table is made of the references' values")
+        for key in ("scope", "qualifier"):
+            if isinstance(section.get(key), dict) and not set(section.get(key)) <= {"columns", "column"}:
+                self.problem(section.at(key), "must be plain columns beside create = true: the table is made with them")
 
     def scope(self, lookup: Section) -> ScopeSpec | None:
         value = lookup.get("scope")
@@ -217,6 +232,8 @@ class _SpecReader(Reader):
                 self.problem(section.at(key), "is missing")
         spec = self.reference_of(name, section)
         lookup = lookups.get(spec.lookup)
+        if lookup is not None and lookup.create and not section.has("on_unknown"):
+            spec = replace(spec, on_unknown="create")  # a table of all the values there are takes new ones as well
         if lookup is None and isinstance(section.get("lookup"), str):
             near = nearest(spec.lookup, lookups)
             hint = f"; did you mean {near!r}?" if near else f"; lookups: {', '.join(lookups) or 'none'}"

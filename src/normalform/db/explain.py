@@ -265,7 +265,7 @@ class _Reader:
         return tuple(k for k, scope in found if tuple(scope) == row.scope)
 
     def _made(self, row: _Row) -> tuple[Any, int | None]:
-        """Who made the key's lookup row: a decision, with its number, or sync."""
+        """Who made the key's lookup row: a decision, with its number; sync; or expand, of the texts that stood."""
         lookup = self.reference.lookup
         if not self.stands or row.key is None:
             return None, None
@@ -273,9 +273,9 @@ class _Reader:
         found = self.conn.execute(_MADE, (_relation(lookup), key)).fetchone()
         if found is not None:
             return "decision", int(found[0])
-        query = "SELECT EXISTS (SELECT FROM normalform.created WHERE lookup = %s AND key = %s)"
+        query = "SELECT made_by FROM normalform.created WHERE lookup = %s AND key = %s"
         made = self.conn.execute(query, (lookup.name, row.key)).fetchone()
-        return ("sync" if made and made[0] else None), None
+        return (made[0] if made else None), None
 
     # ---------------------------------------------------------------------------------------------- the ledger
 

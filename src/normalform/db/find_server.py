@@ -103,7 +103,8 @@ def _objects(finder: Finder) -> None:
 
 def _reference(finder: Finder, reference: Reference) -> None:
     name, relation = reference.name, reference.table.name
-    asked = finder.ask(name, "NF210", queries.widths(reference))
+    # The columns of a table that expand makes are made to fit.
+    asked = None if reference.lookup.planned else finder.ask(name, "NF210", queries.widths(reference))
     if asked is not None and reference.text_present:
         title = f"{several(asked.count, 'column')} of {relation} and what it is compared with have different types"
         finder.add("NF210", name, title, queries.widths(reference), asked.count, sample=asked.sample)
@@ -122,7 +123,7 @@ def _reference(finder: Finder, reference: Reference) -> None:
 
 def _cascades(finder: Finder) -> None:
     model: Model = finder.model
-    for lookup in model.lookups:
+    for lookup in (x for x in model.lookups if not x.planned):
         strict = [r.name for r in model.references_of(lookup) if r.spec.on_delete == "restrict"]
         query = queries.cascades(lookup)
         asked = finder.ask(lookup.name, "NF303", query) if strict else None

@@ -30,6 +30,7 @@ from ..core.names import QName
 from ..core.spec import Spec
 from ..db import (
     find_bodies,
+    find_created,
     find_data,
     find_dependents,
     find_server,
@@ -226,7 +227,7 @@ def _ledger_readable(conn: psycopg.Connection) -> bool:
 def _read(finder: Finder, building: Building, sink: Sink) -> tuple[list[ReferenceRead], list[Tally]]:
     model = finder.model
     hidden = _hidden_tables(finder)
-    lookups = [x for x in model.lookups if not _reads(x) & hidden]
+    lookups = [x for x in model.lookups if not x.planned and not _reads(x) & hidden]
     for lookup in lookups:
         _read_lookup(finder, building, lookup, sink)
     building.end_lookups()
@@ -257,6 +258,8 @@ def _read(finder: Finder, building: Building, sink: Sink) -> tuple[list[Referenc
         )  # fmt: skip
     for lookup in lookups:
         find_data.find_across(finder, building, lookup, numbers)
+    for lookup in (x for x in model.lookups if x.planned):
+        find_created.find(finder, building, lookup, numbers)
     return read, tallies
 
 

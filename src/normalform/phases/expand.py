@@ -16,11 +16,16 @@ from ..core.model import Lookup, Model, Reference
 from ..core.names import shorten
 from ..core.plan import Lock, Mode, Step
 from ..core.widths import Widening
-from ..db.blocks import sweep
+from ..db import ledger
+from ..db.blocks import forget, sweep
 from ..db.execute import Handlers, do_steps, undo_steps
 from ..db.mapping_store import refresh_mapping
-from ..db.work import Context
+from ..db.session import read_model
+from ..db.work import Context, run_sql
 from ..sql import probes
+from ..sql.batch import Work
+from ..sql.created_lookup import added_by_others, create_table, drop_table, forget_created, values_work
+from ..sql.ddl import analyze
 from ..sql.fill import scope_work
 from ..sql.quote import names, raw, render, table
 from ..sql.shapes import longest_path
@@ -44,6 +49,8 @@ def plan(model: Model, longest_paths: dict[str, int]) -> list[Step]:
     """
     steps: list[Step] = []
     for lookup in model.lookups:
+        steps += _create_lookup(model, lookup)
+    for lookup in model.lookups:
         steps += [_widen(w) for w in widths.of_lookup(model, lookup)]
         steps += _scope_column(lookup)
     for reference in model.references:
@@ -51,11 +58,16 @@ def plan(model: Model, longest_paths: dict[str, int]) -> list[Step]:
         steps += [_widen(w) for w in widths.of_reference(reference, longest)]
         steps.append(_key_column(reference))
     for lookup in model.lookups:
+        if lookup.qualifier_column is not None:
+            # Beside one row alone of its text, sync would take a text for that row, whatever its qualifier.
+            steps += _values(model, lookup, "values-before")
         steps += sync_lookup_steps(model, lookup)
         steps += _fill_scope(lookup)
         steps += _lookup_index(lookup)
     for reference in model.references:
         steps += sync_reference_steps(model, reference)
+    for lookup in model.lookups:
+        steps += _values(model, lookup, "values")
     steps += [_mapping(reference) for reference in model.references]
     return steps
 
@@ -89,6 +101,53 @@ def undo(ctx: Context, *, clear_rows: bool) -> None:
 def lookup_index_name(lookup: Lookup) -> str:
     """Return the name of the index that sync probes on a lookup."""
     return shorten(f"normalform_{lookup.table.name.name}_{lookup.text.name}")
+
+
+def _create_lookup(model: Model, lookup: Lookup) -> list[Step]:
+    if not lookup.spec.create:
+        return []
+    name = lookup.table.name
+    stands = SQL("SELECT {} IS NOT NULL").format(probes.regclass(name))
+    return [
+        Step(
+            id=f"{PHASE}/{lookup.name}/create",
+            phase=PHASE,
+            object=f"table {name}",
+            do=create_table(model, lookup),
+            done=render(stands),
+            undo=(drop_table(name), forget_created(lookup)),
+            undo_work=f"added:{lookup.name}",
+            undo_lock=Lock.ACCESS_EXCLUSIVE,
+            table=render(table(name)),
+            reason="the spec says that it is to be made of the texts that there are",
+        )
+    ]
+
+
+def _values(model: Model, lookup: Lookup, part: str) -> list[Step]:
+    """The rows of a lookup that we make. With sync standing, new texts come by themselves, and these are the others."""
+    if not lookup.spec.create:
+        return []
+    works = [work for bare in (False, True) for work in _value_works(model, lookup, bare=bare)]
+    return [
+        Step(
+            id=f"{PHASE}/{lookup.name}/{part}",
+            phase=PHASE,
+            object=f"rows of {lookup.table.name}",
+            do=tuple(work.example() for work in works),
+            mode=Mode.BATCHES,
+            work=f"values:{lookup.name}",
+            lock=Lock.ROW_EXCLUSIVE,
+            table=render(table(lookup.table.name)),
+            reason="one for each distinct text of its references",
+        )
+    ]
+
+
+def _value_works(model: Model, lookup: Lookup, *, bare: bool) -> list[Work]:
+    if bare and lookup.qualifier_column is None:
+        return []
+    return [values_work(reference, bare=bare) for reference in model.references_of(lookup)]
 
 
 def _column_step(step_id: str, target: Table, column: str, type_text: str, reason: str) -> Step:
@@ -240,8 +299,31 @@ def _do_scope(ctx: Context, lookup: str) -> None:
     sweep(ctx, scope_work(ctx.model.lookup(lookup)))
 
 
+def _do_values(ctx: Context, name: str) -> None:
+    """Give every text its row. Done again from the start whenever it is asked for: what stands is passed over."""
+    lookup = ctx.model.lookup(name)
+    works = [work for bare in (False, True) for work in _value_works(ctx.model, lookup, bare=bare)]
+    made = sum(sweep(ctx, work).rows for work in works)
+    for work in works:
+        forget(ctx, work.name)
+    ctx.say("note", name, f"{made:,} rows of {lookup.table.name} were made")
+    run_sql(ctx, ctx.conn, f"values:{name}:analyze", analyze(lookup.table.name))
+    ctx.model = read_model(ctx.conn, ctx.model.spec)  # the table stands: from here on it is read like any other
+
+
+def _say_added(ctx: Context, name: str) -> None:
+    """Say what an application loses with a table of ours, before it is dropped."""
+    lookup = ctx.model.lookup(name)
+    if lookup.planned:
+        return
+    row = ctx.conn.execute(added_by_others(lookup)).fetchone()
+    text = f"{row[0] if row else 0:,} rows that applications have added to {lookup.table.name}, or renamed, go with it"
+    ctx.say("note", name, text)
+    ledger.note(ctx.conn, ctx.run, "created", name, text)
+
+
 def _do_mapping(ctx: Context, reference: str) -> None:
     refresh_mapping(ctx, ctx.model.reference(reference))
 
 
-HANDLERS: Handlers = {"scope": _do_scope, "mapping": _do_mapping}
+HANDLERS: Handlers = {"scope": _do_scope, "mapping": _do_mapping, "values": _do_values, "added": _say_added}

@@ -37,6 +37,8 @@ def fenced_tables(model: Model) -> tuple[QName, ...]:
     """Return every table that the fence stands on, each once."""
     names: list[QName] = []
     for lookup in model.lookups:
+        if lookup.planned:
+            continue  # there is nothing to write to yet, and nobody knows of it
         names.append(lookup.table.name)
         if lookup.path is not None:
             names.append(lookup.path.table.name)

@@ -100,14 +100,16 @@ def entries(reference: Reference, first: int, end: int, *, stored: bool) -> sql.
     ``path`` is NULL where it is the row's own qualifier, which it nearly always is.
     """
     n = len(reference.scope)
-    grouped = [
-        c.name for c in [*reference.scope, reference.text, *([reference.qualifier] if reference.qualifier else [])]
-    ]
+    grouped: sql.Composable = columns(
+        "t", dict.fromkeys(c.name for c in [*reference.scope, reference.text, reference.qualifier] if c is not None)
+    )
+    if not compare.plain(reference):  # two spellings are two values, whatever the column calls equal
+        grouped = SQL(", ").join([sql.Literal(number) for number in range(1, n + 3)])
     values = SQL("SELECT {values}, count(*) AS rows FROM {table} t WHERE {blocks} GROUP BY {grouped}").format(
         values=shapes.reference_values(reference),
         table=table(reference.table.name),
         blocks=in_blocks("t", first, end),
-        grouped=columns("t", dict.fromkeys(grouped)),
+        grouped=grouped,
     )
     return SQL(
         "SELECT {scope}, z.x::text, z.q, z.rows, z.how, z.id::text, "

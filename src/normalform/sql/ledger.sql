@@ -344,12 +344,14 @@ COMMENT ON COLUMN normalform.pending.at IS 'When.';
 CREATE TABLE normalform.created (
     lookup text NOT NULL,
     key text NOT NULL,
+    made_by text NOT NULL DEFAULT 'sync' CHECK (made_by IN ('sync', 'expand')),
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (lookup, key)
 );
-COMMENT ON TABLE normalform.created IS 'Lookup rows that sync made for unknown text (on_unknown = "create").';
+COMMENT ON TABLE normalform.created IS 'Lookup rows that we made of texts and no application has renamed since.';
 COMMENT ON COLUMN normalform.created.lookup IS 'Lookup.';
 COMMENT ON COLUMN normalform.created.key IS 'Key of the row, as text.';
+COMMENT ON COLUMN normalform.created.made_by IS 'sync: for unknown text (on_unknown = "create"); expand: with the lookup''s table (create = true).';
 COMMENT ON COLUMN normalform.created.at IS 'When.';
 
 CREATE TABLE normalform.event (

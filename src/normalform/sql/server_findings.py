@@ -29,7 +29,8 @@ def _oids(names: Iterable[QName]) -> sql.Composable:
 
 def tables_of(model: Model) -> list[QName]:
     """Return the tables that the engine changes: lookups and references, each once."""
-    return list(dict.fromkeys([*(x.table.name for x in model.lookups), *(r.table.name for r in model.references)]))
+    lookups = [x for x in model.lookups if not x.planned]
+    return list(dict.fromkeys([*(x.table.name for x in lookups), *(r.table.name for r in model.references)]))
 
 
 def read_tables(model: Model) -> list[QName]:

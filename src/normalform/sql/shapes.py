@@ -90,6 +90,8 @@ def lookup_rows(lookup: Lookup, *, where: sql.Composable | None = None) -> sql.C
         lookup: the lookup.
         where: a condition on alias ``l`` (the lookup's table).
     """
+    if lookup.planned:
+        return _no_rows(lookup)
     scope: list[sql.Composable]
     join: sql.Composable = SQL("")
     if lookup.scope_ready or lookup.scope_copy is None:
@@ -115,6 +117,14 @@ def lookup_rows(lookup: Lookup, *, where: sql.Composable | None = None) -> sql.C
     return SQL("SELECT {} FROM {} l{}{}").format(
         SQL(", ").join(picked), table(lookup.table.name), join, SQL(" WHERE {}").format(where) if where else SQL("")
     )
+
+
+def _no_rows(lookup: Lookup) -> sql.Composable:
+    """The rows of a table that does not exist yet."""
+    typed = [(lookup.key.plain_type, "id"), *zip(lookup.scope_types, scope_names(len(lookup.scope)), strict=True)]
+    typed += [(lookup.text.plain_type, "x"), ("integer", "cid"), ("text", "own")]
+    picked = [SQL("NULL::{} AS {}").format(raw(kind), sql.Identifier(name)) for kind, name in typed]
+    return SQL("SELECT {} WHERE false").format(SQL(", ").join(picked))
 
 
 def candidates(lookup: Lookup) -> sql.Composable:
@@ -244,6 +254,8 @@ def resolve_all(reference: Reference, values: sql.Composable, *, stored: bool) -
     """
     lookup = reference.lookup
     n = len(reference.scope)
+    if lookup.planned:
+        return _will_be_created(reference, values, stored=stored)
     by_path = SQL("c.path = v.q")
     # Values are numbered, so that candidates are counted by a number and not by hashing three texts again; the lookup
     # is materialized, so that the planner joins on scope and text at once and never on the text alone.
@@ -315,6 +327,26 @@ def resolve_all(reference: Reference, values: sql.Composable, *, stored: bool) -
         keys=SQL(" ").join(keys),
         paths=SQL(" ").join(paths),
         joins=SQL(" ").join(joins),
+    )
+
+
+def _will_be_created(reference: Reference, values: sql.Composable, *, stored: bool) -> sql.Composable:
+    """The same while the lookup's table does not exist: expand gives every text in its scope a row."""
+    known = [SQL("v.{} IS NOT NULL").format(sql.Identifier(c)) for c in [*scope_names(len(reference.scope)), "x"]]
+    join: sql.Composable = SQL("")
+    decision = SQL("")
+    if stored:
+        join = SQL(" LEFT JOIN {} m ON m.how = 'null' AND {}").format(ledger("mapping"), decided(reference, "v"))
+        decision = SQL("WHEN m.how IS NOT NULL THEN m.how ")
+    return SQL(
+        "SELECT v.*, CASE {decision}WHEN {known} THEN 'created' ELSE 'orphan' END AS how, NULL::{key} AS id, "
+        "NULL::text AS path, 0::bigint AS found FROM (SELECT row_number() OVER () AS vn, g.* FROM ({values}) g) v{join}"
+    ).format(
+        decision=decision,
+        known=conjunction(known),
+        key=raw(reference.key_type),
+        values=values,
+        join=join,
     )
 
 

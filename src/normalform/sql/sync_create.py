@@ -36,6 +36,10 @@ def create_function(reference: Reference) -> Function:
     columns: list[str] = [lookup.text.name, *lookup.scope]
     filled: list[sql.Composable] = [SQL("p_x"), *scope]
     category: sql.Composable = SQL("")
+    own = lookup.qualifier_column
+    if own is not None and own not in lookup.spec.new_row:
+        columns.append(own)
+        filled.append(SQL("p_q"))
     for name, value in lookup.spec.new_row.items():
         if name in columns:
             continue

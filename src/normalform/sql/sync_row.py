@@ -115,7 +115,8 @@ def _adopt(model: Model, lookup: Lookup) -> sql.Composable:
             {gates}
             FOR v_created IN
                 SELECT {id} FROM {lookup} l JOIN {created} d ON d.lookup = {name} AND d.key = {id}::text
-                WHERE {in_scope} AND {lookup_text} = {text} AND {id} <> {key} ORDER BY {id} FOR UPDATE OF l
+                WHERE d.made_by = 'sync' AND {in_scope} AND {lookup_text} = {text} AND {id} <> {key}
+                ORDER BY {id} FOR UPDATE OF l
             LOOP
                 v_before := coalesce(current_setting('normalform.batch', true), '');
                 PERFORM set_config('normalform.batch', 'on', true);
