@@ -14,11 +14,12 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from fix_proxy import PassThrough, TransactionPool
 from fix_servers import OWNER, Cluster, Database
 from fix_sessions import Sessions, wait_for
-from normalform.db.connect import PINNED, Connector, refuse_transaction_pooler
+from normalform.db.connect import MARK, PINNED, Connector, refuse_transaction_pooler
 from normalform.errors import DatabaseRefused, NormalformError, UsageError
 
 Databases = Callable[..., Database]
@@ -111,6 +112,18 @@ def test_nothing_in_the_roles_search_path_is_called_before_it_is_pinned(db: Data
 def test_a_session_says_whose_it_is(db: Database) -> None:
     with Connector(db.url, run=7).open("worker-1") as conn:
         assert conn.execute("SHOW application_name").fetchone() == ("normalform/7/worker-1",)
+
+
+def test_every_statement_says_whose_it_is(db: Database) -> None:
+    query = "SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid() AND %s <> '%%'"
+    with Connector(db.url).open() as conn:
+        composed = sql.SQL(query)
+        for statement in (query, query.encode(), composed, sql.SQL("{}").format(composed)):
+            with conn.cursor() as cursor:
+                [(text,)] = cursor.execute(statement, ("x",)).fetchall()
+                assert text.endswith(MARK)
+                [(text,)] = cursor.stream(statement, ("x",))
+                assert text.endswith(MARK)
 
 
 def test_a_lost_machine_is_noticed_over_tcp(db: Database, proxies: ExitStack) -> None:

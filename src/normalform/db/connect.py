@@ -8,15 +8,20 @@ notice a dead client (CORRECTNESS 26). A proxy that hands transactions to differ
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Self
 
 import psycopg
-from psycopg import conninfo
+from psycopg import conninfo, sql
 
 from ..errors import BehindPooler, DatabaseRefused, UsageError
 from ..sql.plpgsql import OURS
 
 APPLICATION = "normalform"
+#: Stands behind every statement of ours, so that whoever reads the server's statistics knows whose it is; an audit then
+#: does not take it for the application's.
+MARK = "\n/* normalform */"
 #: Sessions are pinned to these; they decide the bytes that checksums see (CORRECTNESS 29).
 PINNED = {
     "search_path": "pg_catalog, pg_temp",
@@ -58,6 +63,27 @@ PRINTING = tuple(
 OLDEST_SERVER = 150000
 
 
+class Marked(psycopg.Cursor[Any]):
+    """A cursor that marks its statements as ours."""
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
+        """Execute a statement with our mark behind it."""
+        return super().execute(marked(query), params, **options)
+
+    def stream(self, query: Any, params: Any = None, **options: Any) -> Iterator[Any]:
+        """Yield the rows of a statement with our mark behind it."""
+        return super().stream(marked(query), params, **options)
+
+
+def marked(query: str | bytes | sql.Composable) -> str | bytes | sql.Composed:
+    """Return the statement with our mark behind it."""
+    if isinstance(query, str):
+        return query + MARK
+    if isinstance(query, bytes):
+        return query + MARK.encode()
+    return sql.Composed([query, sql.SQL(MARK)])
+
+
 @dataclass(frozen=True)
 class Connector:
     """Makes sessions to one database.
@@ -97,6 +123,7 @@ class Connector:
                 application_name=f"{APPLICATION}/{self.run}/{role}",
                 connect_timeout=10,
                 prepare_threshold=None,
+                cursor_factory=Marked,
             )
         except psycopg.OperationalError as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"

@@ -19,7 +19,7 @@ from ..core.finding_codes import CODES
 from ..core.findings import Finding, Severity, Unchecked, mask
 from ..core.model import Model
 from ..sql.quote import render
-from .ranges import MARK, limited
+from .ranges import limited
 
 SQL = sql.SQL
 #: Offenders shown with a finding.
@@ -78,7 +78,7 @@ class Finder:
         """Run a query; None when the server would not answer, which is noted."""
         try:
             with limited(self.conn, self.longest), self.conn.cursor(row_factory=dict_row) as cursor:
-                return cursor.execute(f"{render(query)} {MARK}".encode()).fetchall()
+                return cursor.execute(render(query).encode()).fetchall()
         except psycopg.errors.InsufficientPrivilege as error:
             self.unknown(subject, what, f"{error.diag.message_primary}; grant {self.model.catalog.user} that right")
         except psycopg.errors.QueryCanceled:

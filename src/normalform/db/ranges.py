@@ -16,8 +16,6 @@ from psycopg.rows import tuple_row
 
 from ..errors import DatabaseRefused
 
-#: Marks the audit's own statements in the server's statistics, so that it does not take them for the application's.
-MARK = "/* normalform */"
 #: Blocks of the first range: 256 MB, which no disk in use needs half a minute for.
 FIRST_BLOCKS = 32768
 #: Seconds that a range should take: many, since each range reads the whole lookup too.
@@ -99,7 +97,7 @@ def stream(conn: psycopg.Connection, query: str, *, row_factory: Any = tuple_row
     """
     size = 1000 if psycopg.capabilities.has_stream_chunked() else 1
     with conn.cursor(row_factory=row_factory) as cursor:
-        yield from cursor.stream(f"{query} {MARK}".encode(), size=size)
+        yield from cursor.stream(query.encode(), size=size)
 
 
 class limited:  # noqa: N801 - reads as what it is: with limited(conn, 25)

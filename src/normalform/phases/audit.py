@@ -42,7 +42,7 @@ from ..db import (
     world,
 )
 from ..db import mapping_questions as questions
-from ..db.connect import Connector, refuse_transaction_pooler
+from ..db.connect import MARK, Connector, refuse_transaction_pooler
 from ..db.finder import Finder
 from ..db.inspect import inspect
 from ..db.mapping_file import Building
@@ -174,7 +174,7 @@ def _unpickled(kept: IO[bytes]) -> Iterator[dict[str, Any]]:
 def _stream(conn: psycopg.Connection, query: str) -> Iterator[dict[str, Any]]:
     with conn.transaction(), conn.cursor("nf_rows", row_factory=dict_row) as cursor:
         cursor.itersize = FETCHED
-        cursor.execute(f"{query} {ranges.MARK}".encode())
+        cursor.execute(f"{query}{MARK}".encode())  # a server-side cursor, which does not mark by itself
         yield from cursor
 
 
