@@ -269,7 +269,19 @@ def test_what_the_gate_refuses(database: Make) -> None:
             db.run("CREATE VIEW public.v AS SELECT keyword FROM public.permatags")
             with pytest.raises(GateClosed, match="gate dependents is closed"):
                 contract.gate(ctx)
-            db.run("DROP VIEW public.v")
+            db.run(
+                "DROP VIEW public.v; CREATE FUNCTION public.tidy(text) RETURNS void LANGUAGE plpgsql AS "
+                "$$ BEGIN UPDATE public.permatags SET keyword = lower(keyword) WHERE keyword = $1; END $$"
+            )
+            with pytest.raises(GateClosed, match=r"gate dependents is closed(.|\n)*public.tidy\(text\) reads keyword"):
+                contract.gate(ctx)
+            for name in ("public.tidy(text)", "public.tidy"):
+                ctx.options = {"waive": [name]}
+                contract.gate(ctx)
+            ctx.options = {}
+            with pytest.raises(GateClosed, match="gate dependents is closed"):
+                contract.gate(ctx)
+            db.run("DROP FUNCTION public.tidy(text)")
             db.run("INSERT INTO normalform.pending (lookup, kind, key) VALUES ('keyword', 'text', '1')")
             with pytest.raises(GateClosed, match="gate renames is closed"):
                 contract.gate(ctx)

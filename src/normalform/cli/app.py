@@ -200,7 +200,10 @@ def contract(
     workers: Workers = None,
     strategy: Strategy = "live",
     waive: Annotated[
-        list[str] | None, typer.Option(help="Legacy index or constraint that may go without a successor; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Index or constraint that may go without a successor, or function that may break; repeatable."
+        ),
     ] = None,
 ) -> None:
     """Drop the text; what the keys cannot reproduce is archived first."""

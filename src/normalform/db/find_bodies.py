@@ -12,14 +12,15 @@ from collections.abc import Iterable, Iterator, Sequence
 import psycopg
 
 from ..core.names import QName
-from ..reader.bodies import Function, read_function
+from ..reader.bodies import read_function
 from ..reader.statement import read
 from ..reader.world import Kind, Reading, Use, World
 from ..sql import bodies as sources
 from ..sql import dependent_findings as queries
 from ..sql.quote import render, table
 from .finder import SAMPLES, Finder, several
-from .world import Tables, read_functions
+from .work import Context
+from .world import Tables, read_functions, read_world, tables_of
 
 SERVER = "server"
 TEXT = (Kind.READS, Kind.WRITES, Kind.POSITION)
@@ -107,22 +108,31 @@ def told(uses: Iterable[Use]) -> str:
     return ", ".join(sorted(parts))
 
 
-def readers(conn: psycopg.Connection, tables: Tables, world: World, user: str) -> list[tuple[QName, Function, str]]:
-    """Return the functions that certainly touch a text that contract drops, by table, with what they do.
+def hidden_readers(ctx: Context, waived: frozenset[str]) -> list[str]:
+    """Return the functions that certainly touch a text, and that the server would let contract break.
+
+    (Those with an SQL-standard body are in the catalog, and keep the column from being dropped.)
 
     Args:
-        conn: a session of ours.
-        tables: the tables.
-        world: from :func:`db.world.read_world`.
-        user: the role.
+        ctx: the run.
+        waived: names of what the operator gives up, a function's as it is shown, or without its arguments.
+
+    Returns:
+        A line for each function and table.
     """
-    result = []
-    for function in read_functions(conn, world, tables.oids, user):
+    tables = tables_of(ctx.model, ctx.baseline)
+    if not tables.watched:
+        return []
+    world = read_world(ctx.conn, ctx.model, tables.watched)
+    lines = []
+    for function in read_functions(ctx.conn, world, tables.oids, ctx.model.catalog.user):
+        if function.standard or {function.signature, function.signature.partition("(")[0]} & waived:
+            continue
         for name, uses in _by_table(read_function(function, world)).items():
             chosen = judge(uses).get("NF321")
             if chosen:
-                result.append((name, function, told(chosen)))
-    return result
+                lines.append(f"{name}: function {function.signature} {told(chosen)}")
+    return lines
 
 
 def _by_table(reading: Reading) -> dict[QName, list[Use]]:

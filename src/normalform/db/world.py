@@ -130,4 +130,5 @@ def _function(row: dict[str, Any], user: str) -> Function:
         ),
         path=path,
         settings=settings,
+        standard=row["standard"],
     )

@@ -33,6 +33,7 @@ from ..db.conservation import (
     waived,
 )
 from ..db.execute import Handlers, do_steps, undo_steps
+from ..db.find_bodies import hidden_readers
 from ..db.ledger import recorded_steps, step_states
 from ..db.work import Context, run_sql
 from ..errors import GateClosed
@@ -75,6 +76,10 @@ def gate(ctx: Context) -> None:
     blocking = [line for t in tables for line in dependents(ctx.conn, t)]
     if blocking:
         raise GateClosed("dependents", blocking, hint="change or drop them first: contract never cascades")
+    readers = hidden_readers(ctx, waived(ctx)) if tables else []
+    if readers:
+        hint = "change them first, or waive each by its name: the server would let the columns go, and calls would fail"
+        raise GateClosed("dependents", readers, hint=hint)
     unkeepable = [line for t in tables for line in unkept(ctx.conn, t)]
     if unkeepable:
         raise GateClosed("archive", unkeepable, hint="give the table a primary key, or keep_text = true")

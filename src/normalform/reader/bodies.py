@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from . import tokens as lex
+from .pieces import split
 from .plpgsql import Body
-from .scopes import Names, Shape
-from .statement import read_tokens, split
-from .walk import Place
+from .scopes import Names, Place, Shape
+from .statement import read_tokens
 from .world import Kind, Reading, Use, Watched, World
 
 #: Bodies in these languages are no text: the name of a symbol in a library.
@@ -53,6 +53,8 @@ class Function:
         returns_nothing: whether it returns ``void`` or ``trigger``.
         triggers: who calls it as a trigger function.
         path: its own search path, if it sets one.
+        settings: what else it sets, by name.
+        standard: whether its body is SQL-standard, so that the catalog knows what it uses.
     """
 
     signature: str
@@ -64,6 +66,7 @@ class Function:
     triggers: tuple[Trigger, ...] = ()
     path: tuple[str, ...] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    standard: bool = False
 
 
 def read_function(function: Function, world: World) -> Reading:

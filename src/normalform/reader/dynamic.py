@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from . import tokens as lex
-from .scopes import UNKNOWN, Names, Shape
-from .statement import read_tokens, split
+from .pieces import split
+from .scopes import UNKNOWN, Names, Place, Shape
+from .statement import read_tokens
 from .tokens import Token
-from .walk import Place
 from .world import Kind, Reading, Use, World
 
 

@@ -17,6 +17,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from .pieces import closing
 from .tokens import Token
 
 _READABLE = (exp.Query, exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Copy, exp.Create, exp.Values)
@@ -89,14 +90,14 @@ def _plainer(found: Sequence[Token]) -> Iterator[Token]:
             del rest[:4]
         elif _is(rest, "returning", "with", "("):
             yield token
-            del rest[: _closing(rest, 2) + 1]
+            del rest[: closing(rest, 2) + 1]
         elif token.kind == "parameter":
             # Where only a constant may stand: interval $1.
             yield replace(token, kind="string", text="'x'")
             del rest[0]
         elif _is(rest, "operator", "("):
             yield replace(token, text="+", kind="operator")
-            del rest[: _closing(rest, 1) + 1]
+            del rest[: closing(rest, 1) + 1]
         elif _is(rest, "from", "stdin"):  # of COPY: what comes after are options, and a condition on the rows read
             yield from rest[:2]
             return
@@ -118,13 +119,3 @@ def _is(rest: Sequence[Token], *words: str | None) -> bool:
     if len(rest) < len(words):
         return False
     return all(w is None or t.is_word(w) or t.text == w for t, w in zip(rest, words, strict=False))
-
-
-def _closing(found: Sequence[Token], at: int) -> int:
-    """Return where the parenthesis that opens at a place closes; the last place where it does not."""
-    depth = 0
-    for i in range(at, len(found)):
-        depth += {"(": 1, ")": -1}.get(found[i].text, 0)
-        if depth == 0:
-            return i
-    return len(found) - 1

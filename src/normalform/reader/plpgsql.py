@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from . import tokens as lex
 from .dynamic import read_dynamic
-from .scopes import NOTHING, UNKNOWN, Hit, Names, Shape, relation, together
+from .pieces import cut, without_into
+from .scopes import NOTHING, UNKNOWN, Hit, Names, Place, Shape, relation, together
 from .statement import ROWS, read_tokens
 from .tokens import Token
-from .walk import Place
 from .world import Kind, Reading, Use, World
 
 _QUERY = ("select", "with", "values", "table", "insert", "update", "delete", "merge", "(")
@@ -217,7 +217,7 @@ class Body:
             self._fill(targets, found)
         elif any(t.text == ".." for t in found):
             self._scalars(targets)
-            for part in _cut(found, "..", "by"):
+            for part in cut(found, "..", "by"):
                 self._expression([t for t in part if not t.is_word("reverse")])
         elif found:
             self._expression(found[1:])
@@ -246,21 +246,21 @@ class Body:
             self._expression(rest)
 
     def _raise(self, found: list[Token]) -> None:
-        for part in _cut(found, ",", "using"):
+        for part in cut(found, ",", "using"):
             if len(part) > 2 and part[1].text in ("=", ":="):
                 self._expression(part[2:])
             elif not (part and part[0].is_word("debug", "log", "info", "notice", "warning", "exception")):
                 self._expression(part)
 
     def _execute(self, line: int, found: list[Token]) -> Shape:
-        parts = _cut(found, "into", "using")
+        parts = cut(found, "into", "using")
         shape = UNKNOWN
         if parts:
             shape = read_dynamic(parts[0], self.world, self.assigned, self.first + line - 1, self.reading)
         at = next((i for i, t in enumerate(found) if t.is_word("using")), None)
         if at is not None:
             self._expression(found[at + 1 :])
-        targets, _ = _without_into([found[0], *found]) if found else ([], [])
+        targets, _ = without_into([found[0], *found]) if found else ([], [])
         self._row(targets, shape)
         return shape
 
@@ -301,7 +301,7 @@ class Body:
         known += [t for t in found if t not in known]
 
     def _sql(self, found: list[Token]) -> None:
-        targets, rest = _without_into(found)
+        targets, rest = without_into(found)
         if targets:
             self._fill(targets, rest)
         else:
@@ -345,35 +345,3 @@ class Body:
 def _typed(shape: Shape) -> bool:
     """Whether the columns are those of a declared type, which no query changes."""
     return bool(shape.rows) and not shape.fields and not shape.open
-
-
-def _cut(found: Sequence[Token], *at: str) -> list[list[Token]]:
-    parts: list[list[Token]] = [[]]
-    depth = 0
-    for token in found:
-        if token.kind == "operator" and token.text in "()[]":
-            depth += 1 if token.text in "([" else -1
-        if depth == 0 and (token.text in at or token.is_word(*at)):
-            parts.append([])
-        else:
-            parts[-1].append(token)
-    return [p for p in parts if p]
-
-
-def _without_into(found: list[Token]) -> tuple[list[Token], list[Token]]:
-    """Take ``INTO [STRICT] variables`` out of a statement; INSERT INTO and MERGE INTO stay."""
-    for i, token in enumerate(found):
-        if i and token.is_word("into") and not found[i - 1].is_word("insert", "merge"):
-            end = i + 1
-            if end < len(found) and found[end].is_word("strict"):
-                end += 1
-            begin = end
-            while end < len(found) and found[end].name is not None:
-                end += 1
-                while end < len(found) and found[end].text in (".", "["):
-                    end += 2 if found[end].text == "." else 3
-                if end >= len(found) or found[end].text != ",":
-                    break
-                end += 1
-            return found[begin:end], [*found[:i], *found[end:]]
-    return [], found

@@ -9,8 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from .world import Watched, World
+
+
+class Place(Enum):
+    """Where the columns of a query go, which says what ``*`` means there."""
+
+    RESULT = "the result of the statement"
+    INNER = "a query around it, or a row variable: whatever columns there are"
+    FIXED = "something with as many columns as there are today"
+    ORDER = "variables, by position"
+    NONE = "nowhere"
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@ string or a comment for a watched text; and a statement that cannot be parsed is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from .parse import parse
-from .scopes import NOTHING, UNKNOWN, Names, Shape
+from .pieces import closing, split
+from .scopes import NOTHING, UNKNOWN, Names, Place, Shape
 from .tokens import Token, names, tokens
-from .walk import Place, Walk
+from .walk import Walk
 from .world import Kind, Reading, Use, World
 
 #: First words of statements that read or write rows. Others (DDL, SET, transactions) name columns for other reasons.
@@ -66,23 +65,6 @@ def read(text: str, world: World, variables: Names | None = None) -> Reading:
     return reading
 
 
-def split(found: list[Token]) -> Iterator[list[Token]]:
-    """Cut tokens at the semicolons that stand in no parenthesis."""
-    part: list[Token] = []
-    depth = 0
-    for token in found:
-        if token.kind == "operator" and token.text in "()[]":
-            depth += 1 if token.text in "([" else -1
-        if token.text == ";" and depth <= 0:
-            if part:
-                yield part
-            part = []
-        else:
-            part.append(token)
-    if part:
-        yield part
-
-
 def concerns(found: list[Token], world: World, variables: Names) -> bool:
     """Whether the tokens name a watched table, a text, or a row variable; else there is nothing to find in them."""
     rows = {n for n, shape in variables.variables.items() if shape is not None}
@@ -100,22 +82,13 @@ def _inner(found: list[Token]) -> list[Token]:
         while rest and rest[0].is_word("analyze", "analyse", "verbose"):
             rest = rest[1:]
         if rest and rest[0].text == "(" and not (len(rest) > 1 and rest[1].is_word("select", "with", "values")):
-            rest = rest[_closing(rest) + 1 :]
+            rest = rest[closing(rest) + 1 :]
         return _inner(rest)
     if head.is_word("prepare", "declare"):
         last = "as" if head.value == "prepare" else "for"
         at = next((i for i, t in enumerate(found) if t.is_word(last)), None)
         return [] if at is None else found[at + 1 :]
     return found
-
-
-def _closing(found: list[Token]) -> int:
-    depth = 0
-    for i, token in enumerate(found):
-        depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind == "operator" else 0
-        if depth == 0:
-            return i
-    return len(found) - 1
 
 
 def _unread(found: list[Token], world: World, reading: Reading, line: int) -> None:
