@@ -21,6 +21,7 @@ from .core.events import Event, Sink, silent
 from .core.explanation import Explanation
 from .core.findings import Finding
 from .core.index_successor import LATE, Uniques
+from .core.init_report import InitReport
 from .core.names import QName
 from .core.phases import START, State
 from .core.plan import Lock, Step
@@ -36,6 +37,7 @@ from .db.status import Status
 from .db.work import Context, Strategy, run_sql
 from .errors import GateClosed, NormalformError, UsageError
 from .phases import audit as audit_phase
+from .phases import init as init_phase
 from .phases import resolve as resolve_phase
 from .phases import verify as verify_phase
 from .phases.audit import AuditReport
@@ -106,7 +108,28 @@ def _spec_text(options: Options) -> str:
     with Connector(options.url).open("read") as conn:
         if ledger.installed(conn):
             return ledger.stored_spec(conn)
-    raise NormalformError("there is no spec: none was given and the database keeps none", hint="--spec FILE")
+    raise NormalformError(
+        "there is no spec: none was given and the database keeps none",
+        hint="normalform init looks around and writes one; or --spec FILE",
+    )
+
+
+def init(options: Options, *, references: Sequence[str] = (), lookups: Sequence[str] = ()) -> InitReport:
+    """Look around and draft a spec. Changes nothing; SELECT rights are enough, and a standby will do.
+
+    Args:
+        options: the database; ``mask`` keeps values of rows out of the report. A spec is not needed.
+        references: text columns that refer to a lookup, as ``schema.table.column``; none: look at every one.
+        lookups: text columns that own their values; none: look for them.
+
+    Returns:
+        The guesses with their evidence, and the spec's text, which is empty when nothing was found.
+
+    Raises:
+        UsageError: a named column does not exist, or cannot be what it is named for.
+    """
+    connector = Connector(options.url)
+    return init_phase.init(connector, references=references, lookups=lookups, sink=options.sink, mask=options.mask)
 
 
 def audit(options: Options, *, mapping: Path | None = None) -> AuditReport:

@@ -17,7 +17,7 @@ from normalform.core.plan import Lock, Mode, Step
 from normalform.errors import GateClosed, LockHeld, NormalformError, ProofFailed
 
 COMMANDS = [
-    ("audit",), ("plan",), ("expand",), ("backfill",), ("verify",), ("constrain",), ("contract",), ("run",),
+    ("init",), ("audit",), ("plan",), ("expand",), ("backfill",), ("verify",), ("constrain",), ("contract",), ("run",),
     ("rollback",), ("status",), ("watch",), ("explain",), ("uninstall",), ("demo",), ("resolve",),
     ("resolve", "export"), ("resolve", "check"), ("resolve", "apply"), ("resolve", "undo"),
 ]  # fmt: skip
@@ -96,6 +96,8 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("backfill", "--workers", "many"), "--workers"),
     (("watch", "--times", "0"), "--times"),
     (("audit", "--csv"), "--csv prints every offending row"),
+    (("init", "--out", "/"), "/ exists, and is not overwritten"),
+    (("init", "--out", "no/such/folder.toml"), "there is no folder no/such to write folder.toml into"),
     (("resolve", "check"), "Missing argument"),
     (("--spec", "nowhere.toml", "status"), "there is no spec file nowhere.toml"),
     (("--env", "prod", "status"), "no spec file says what environment 'prod' is"),

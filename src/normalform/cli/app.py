@@ -20,12 +20,12 @@ from ..core.findings import FAIL_ON, FailOn, fails, gate
 from ..core.index_successor import DEFERRABLE, LATE
 from ..core.phases import ORDER, START
 from ..errors import DatabaseRefused, Interrupted, NormalformError, UsageError
-from . import show, show_audit, show_explain
-from .settings import Settings, Terminal
+from . import show, show_audit, show_explain, show_init
+from .settings import DEFAULT_SPEC, Settings, Terminal
 
 app = typer.Typer(
     name="normalform",
-    help="Turns repeated text into foreign keys in a live PostgreSQL database. Look first: `audit` changes nothing.",
+    help="Turns repeated text into foreign keys in a live PostgreSQL database. `init` and `audit` change nothing.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -65,6 +65,40 @@ def options(
     _settings.spec, _settings.url, _settings.environment = spec, database_url, env
     _settings.as_json, _settings.mask = as_json, mask
     _settings.out, _settings.err = Terminal(), Terminal(stderr=True)
+
+
+@app.command()
+def init(
+    reference: Annotated[
+        list[str] | None, typer.Option(help="Column that repeats a text, as schema.table.column; default: find them.")
+    ] = None,
+    lookup: Annotated[
+        list[str] | None, typer.Option(help="Column that owns the text, as schema.table.column; default: find it.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Spec file to write, which must not exist; - for stdout.")] = DEFAULT_SPEC,
+    everything: Annotated[bool, typer.Option("--all", help="Also list every column left out, and why.")] = False,
+) -> None:
+    """Look around, guess lookups and references with their hit rates, and write a spec. Changes nothing."""
+    if str(out) != "-" and out.exists():
+        raise UsageError(f"{out} exists, and is not overwritten", hint="normalform init --out OTHER.toml")
+    if not out.parent.is_dir():
+        raise UsageError(f"there is no folder {out.parent} to write {out.name} into")
+    with _settings.options(spec=False) as opts:
+        report = api.init(opts, references=reference or (), lookups=lookup or ())
+    written = out if report.text and str(out) != "-" else None
+    if written is not None:
+        with written.open("x", encoding="utf-8") as file:
+            file.write(report.text)
+    if _settings.as_json:
+        show_init.as_json(report, written)
+    else:
+        # What goes to stdout there is the spec alone.
+        console = _settings.err if str(out) == "-" else _settings.out
+        show_init.summary(console, report, asked=bool(reference), everything=everything, written=written)
+        if str(out) == "-":
+            print(report.text, end="")
+    if not report.text:
+        raise typer.Exit(1)
 
 
 @app.command()

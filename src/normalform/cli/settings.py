@@ -90,11 +90,21 @@ class Settings:
         return url
 
     @contextmanager
-    def options(self, *, strategy: Strategy = "live", workers: int | None = None) -> Iterator[Options]:
-        """Return the API's options, with a sink that fits the output and Ctrl-C ending the batch in hand."""
+    def options(
+        self, *, strategy: Strategy = "live", workers: int | None = None, spec: bool = True
+    ) -> Iterator[Options]:
+        """Return the API's options, with a sink that fits the output and Ctrl-C ending the batch in hand.
+
+        Args:
+            strategy: ``live`` or ``window``.
+            workers: sessions that work at once.
+            spec: whether the spec file is read.
+        """
         stop = threading.Event()
         with interruptible(stop, as_json=self.as_json), sink_for(self.err, as_json=self.as_json) as sink:
-            yield Options(self.database_url(), self.spec_text(), sink, strategy, workers, self.mask, stop)
+            yield Options(
+                self.database_url(), self.spec_text() if spec else None, sink, strategy, workers, self.mask, stop
+            )
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from .toml_reader import key_path
 
 KEY_TYPES = ("int2", "int4", "int8", "uuid", "text", "varchar", "bpchar")
 #: Types that PostgreSQL compares with one another without a cast; any other only with itself.
-_FAMILIES = {
+FAMILIES = {
     **dict.fromkeys(("int2", "int4", "int8"), "a whole number"),
     **dict.fromkeys(("text", "varchar", "bpchar", "name", "citext"), "a text"),
 }
@@ -92,7 +92,7 @@ class _Binder:
         """Two columns that must agree are of types that can be compared."""
         if column is None or match is None:
             return
-        if _FAMILIES.get(column.base, column.base) != _FAMILIES.get(match.base, match.base):
+        if FAMILIES.get(column.base, column.base) != FAMILIES.get(match.base, match.base):
             self.problem(
                 path,
                 f"{table.name}.{display(column.name)} is {column.type}, "

@@ -76,7 +76,10 @@ def open_run(
         if spec_text is None:
             spec_text = ledger.stored_spec(conn) if ready else ""
         if not spec_text:
-            raise UsageError("there is no spec: none was given and the database keeps none", hint="--spec FILE")
+            raise UsageError(
+                "there is no spec: none was given and the database keeps none",
+                hint="normalform init looks around and writes one; or --spec FILE",
+            )
         spec = parse(spec_text)
         read_model(conn, spec)  # a spec that does not fit leaves no ledger and no run behind, nor replaces the old one
         if not ready:
