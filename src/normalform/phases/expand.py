@@ -2,10 +2,13 @@
 
 Nothing that an application reads or writes today changes: columns are added, never altered but for being widened.
 The order matters: a lookup's triggers stand before its scope is filled (no row slips by), its index stands before the
-references' triggers probe it, and the mapping is stored last, when every newcomer passes through sync.
+references' triggers probe it, their functions all stand before the first of their triggers, and the mapping is stored
+last, when every newcomer passes through sync.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from psycopg import sql
 
@@ -22,7 +25,7 @@ from ..db.execute import Handlers, do_steps, undo_steps
 from ..db.mapping_store import refresh_mapping
 from ..db.session import read_model
 from ..db.work import Context, run_sql
-from ..sql import probes
+from ..sql import gates, probes
 from ..sql.batch import Work
 from ..sql.created_lookup import added_by_others, create_table, drop_table, forget_created, values_work
 from ..sql.ddl import analyze
@@ -64,12 +67,21 @@ def plan(model: Model, longest_paths: dict[str, int]) -> list[Step]:
         steps += sync_lookup_steps(model, lookup)
         steps += _fill_scope(lookup)
         steps += _lookup_index(lookup)
-    for reference in model.references:
-        steps += sync_reference_steps(model, reference)
+    synced = [sync_reference_steps(model, reference) for reference in model.references]
+    # All functions before the first trigger: once a row can have a key, renames reach every reference.
+    for reference, (functions, *_) in zip(model.references, synced, strict=True):
+        steps.append(_functions(reference, functions))
+    for _, *triggers in synced:
+        steps += triggers
     for lookup in model.lookups:
         steps += _values(model, lookup, "values")
     steps += [_mapping(reference) for reference in model.references]
     return steps
+
+
+def _functions(reference: Reference, made: Step) -> Step:
+    """The functions' step, whose undo waits for the renames that may be calling them and keeps out new ones."""
+    return replace(made, undo=(render(gates.held(reference.lookup.name)), *made.undo))
 
 
 def read_longest_paths(ctx: Context) -> dict[str, int]:

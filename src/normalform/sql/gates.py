@@ -48,6 +48,16 @@ def shared(lookup_name: str) -> sql.Composable:
     )
 
 
+def held(lookup_name: str) -> sql.Composable:
+    """Return a query that waits until no rename of a lookup is under way, and keeps out new ones.
+
+    Only for short transactions under a lock_timeout, which is what ends the wait.
+    """
+    return sql.SQL("SELECT pg_catalog.pg_advisory_xact_lock({}, {})").format(
+        sql.Literal(CLASS), sql.Literal(number(lookup_name, 0))
+    )
+
+
 def exclusive(lookup_name: str, slot: int) -> str:
     """Return a query of one boolean: whether the transaction now holds its slot. It never waits.
 

@@ -10,12 +10,14 @@ rows had it and the qualifier ``p_old_q`` picked this one; ``none``, nothing tol
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from psycopg import sql
 
 from ..core.model import Reference
 from . import compare
 from .plpgsql import Function
-from .quote import column, ledger, raw, table
+from .quote import column, ledger, raw, render, table
 from .shapes import decided, reference_values
 from .sync_parts import SQL, function_name, qualifier_source, reference_scope, scope_arguments, values
 
@@ -28,6 +30,23 @@ def carry_name(reference: Reference) -> str:
 def hangs_name(reference: Reference) -> str:
     """Return the name of a reference's counting function."""
     return function_name("sync_hangs", reference.name)
+
+
+def unless_standing(references: Sequence[Reference]) -> sql.Composable:
+    """Return a plpgsql statement that ends an AFTER trigger of a lookup while any reference has no functions yet.
+
+    Expand makes the lookup's triggers first, since no row may slip by while its scope is filled, and takes them away
+    last. Until the references' functions stand, no row has a key and the scopes of other rows may still be missing: a
+    rename or a delete then means to the references what it always did, nothing. Asked of the system cache and not of
+    the transaction's snapshot, which may be older than the functions; behind the gates, which expand's undo holds when
+    it drops them.
+    """
+    if not references:
+        return SQL("")
+    gone = [SQL("to_regproc({}) IS NULL").format(sql.Literal(render(ledger(carry_name(r))))) for r in references]
+    return SQL("""IF {} THEN
+        RETURN NULL;
+    END IF;""").format(SQL(" OR ").join(gone))
 
 
 def has_qualifier(reference: Reference) -> bool:

@@ -15,7 +15,7 @@ from . import compare, gates
 from .plpgsql import Function
 from .quote import column, ledger, table
 from .shapes import decided, reference_values
-from .sync_carry import has_qualifier
+from .sync_carry import has_qualifier, unless_standing
 from .sync_lookup import READ_COMMITTED
 from .sync_parts import SQL, function_name, lookup_scope, path_now, reference_scope
 
@@ -59,6 +59,7 @@ BEGIN
         RETURN NULL;
     END IF;
     {gates}
+    {unless_standing}
     {keyed}
     FOR v_row IN {gone} LOOP
         {keyless}
@@ -74,6 +75,7 @@ BEGIN
 END
 """).format(
         gates=gates.shared(lookup.name),
+        unless_standing=unless_standing(references),
         keyed=SQL("\n    ").join(keyed),
         gone=_gone(lookup, SQL("nf_old")),
         keyless=SQL("\n        ").join(keyless),
@@ -117,6 +119,7 @@ BEGIN
         RETURN NULL;
     END IF;
     {gates}
+    {unless_standing}
     FOR v_row IN {gone} LOOP
         {checks}
     END LOOP;
@@ -127,6 +130,7 @@ END
         id=column("l", lookup.key.name),
         old_key=SQL("OLD.{}").format(sql.Identifier(lookup.key.name)),
         gates=gates.shared(lookup.name),
+        unless_standing=unless_standing(references),
         gone=_gone(lookup, SQL("(SELECT OLD.*)")),
         checks=SQL("\n        ").join(checks),
     )

@@ -14,7 +14,7 @@ from ..core.model import Lookup, Model, Reference
 from . import compare, gates
 from .plpgsql import Function
 from .quote import column, ledger, table
-from .sync_carry import carry_name, hangs_name, has_qualifier
+from .sync_carry import carry_name, hangs_name, has_qualifier, unless_standing
 from .sync_parts import (
     AUTO_LIMIT,
     SQL,
@@ -52,6 +52,7 @@ BEGIN
         RETURN NULL;
     END IF;
     {gates}
+    {unless_standing}
     {moved}
     IF NOT EXISTS ({renamed}) THEN
         RETURN NULL;
@@ -67,6 +68,7 @@ END
         old_key=column("o", key),
         differ=differ,
         gates=gates.shared(lookup.name),
+        unless_standing=unless_standing(model.references_of(lookup)),
         moved=_moved(model, lookup),
         renamed=renamed,
         created=ledger("created"),

@@ -15,6 +15,7 @@ from . import compare, gates
 from .plpgsql import Function
 from .quote import column, conjunction, table
 from .shapes import MAX_DEPTH
+from .sync_carry import unless_standing
 from .sync_lookup import settle
 from .sync_parts import SQL, function_name, new, old, path_now
 
@@ -58,6 +59,7 @@ BEGIN
         RETURN NULL;
     END IF;
     {gates}
+    {unless_standing}
     {settle}
     RETURN NULL;
 END
@@ -65,6 +67,7 @@ END
         queue=SQL("true") if lookup.spec.rename == "queue" else SQL("false"),
         changed=changed,
         gates=gates.shared(lookup.name),
+        unless_standing=unless_standing(model.references_of(lookup)),
         settle=settle(model, lookup, _changes(lookup, changed)),
     )
     return Function(function_name("lookup_path_update", lookup.name), body)
