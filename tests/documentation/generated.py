@@ -26,7 +26,7 @@ _GLOBAL = """Options of every command stand before its name: `normalform --json 
 | status | |
 | --- | --- |
 | 0 | done |
-| 1 | findings of severity error (`audit`), or a proof that failed (`verify`, `backfill`, `constrain`, `contract`) |
+| 1 | findings (`audit`: of severity error, or as `--fail-on` says), or a proof that failed (`verify`, `backfill`, `constrain`, `contract`) |
 | 2 | the command line, the spec or a decision file is wrong; nothing was changed |
 | 3 | a gate is closed: the phase may not start, or not finish; it says why and what to do |
 | 4 | paused or interrupted, by Ctrl-C or SIGTERM: the same command goes on |

@@ -113,6 +113,8 @@ def escaped(page: Page) -> list[str]:
         where = f"{page.path}:{block.line}"
         if block.language in COMMANDS and block.kind not in ("run", "elsewhere", "file"):
             wrong.append(f"{where}: a block of {block.language} that no test runs; mark it `<!-- run -->`")
+        if block.argument.startswith("exit ") and block.language != "sql" and block.text.count("\n") > 1:
+            wrong.append(f"{where}: a block that is to fail has one line: what comes after would not be run")
         if block.kind == "elsewhere" and not (ROOT / block.argument).is_file():
             wrong.append(f"{where}: {block.argument} does not exist")
     if page.runs and not page.stage:

@@ -61,6 +61,7 @@ def test_no_command_escapes() -> None:
         ("```sh\nls\n```\n", "no test runs"),
         ("<!-- elsewhere: tests/nowhere.py -->\n```sh\nls\n```\n", "does not exist"),
         ("<!-- run -->\n```sh\nls\n```\n", "database: STAGE"),
+        ("<!-- database: example -->\n<!-- run: exit 1 -->\n```sh\nfalse\nls\n```\n", "would not be run"),
     ],
 )
 def test_what_escapes_is_found(tmp_path: Path, text: str, found: str) -> None:
