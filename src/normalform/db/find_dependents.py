@@ -52,8 +52,9 @@ def find(finder: Finder, tables: Tables) -> None:
 def find_widening(finder: Finder) -> None:
     """Add what keeps expand from widening a column. (The server would refuse, and expand stop there.)"""
     model = finder.model
-    longest = {x.name: _longest_path(finder, x) for x in model.lookups if x.has_qualifier}
-    wanted = [w for x in model.lookups for w in widths.of_lookup(model, x)]
+    standing = [x for x in model.lookups if not x.planned]
+    longest = {x.name: _longest_path(finder, x) for x in standing if x.has_qualifier}
+    wanted = [w for x in standing for w in widths.of_lookup(model, x)]
     for reference in model.references:
         if reference.text_present and not reference.key_present:
             wanted += widths.of_reference(reference, longest.get(reference.lookup.name, 0))
