@@ -9,6 +9,8 @@ import pytest
 from audit_cases import SCHEMA, SPEC
 from dependent_cases import DECOYS, DEPENDENTS, Dependent
 from fix_servers import Database, template
+from normalform import api
+from normalform.api import Options
 from normalform.core.findings import AuditReport, Finding, gate
 from normalform.core.spec_file import parse
 from normalform.db.connect import Connector
@@ -83,6 +85,25 @@ def test_a_text_that_is_kept_has_no_dependents(database: Callable[..., Database]
         "'SELECT * FROM faces'"
     )
     assert [(f.code, f.subject) for f in dependents(look(db))] == [("NF323", "faces")]
+
+
+def test_what_an_extension_brought_is_not_looked_at(database: Callable[..., Database]) -> None:
+    db = database(DECOYED)
+    db.run(DEPENDENTS["a function with a string of SQL"].script)
+    assert [f.code for f in dependents(look(db))] == ["NF321"]
+    db.run("ALTER EXTENSION plpgsql ADD FUNCTION public.words(integer)", "admin")
+    assert dependents(look(db)) == []
+
+
+def test_what_is_ours_depends_on_nothing_that_an_audit_would_name(database: Callable[..., Database]) -> None:
+    db = database(DECOYED)
+    options = Options(db.url, SPEC)
+    for until in ("expand", "constrain", "contract"):
+        api.run(options, until=until)
+        found = {(f.code, f.subject) for f in api.audit(options).findings if f.code in CODES}
+        assert found == ({OWN} if until != "contract" else set()), until
+    api.rollback(options, "start")
+    assert {(f.code, f.subject) for f in look(db).findings} == {OWN}
 
 
 def test_a_role_with_select_alone_sees_the_same(database: Callable[..., Database]) -> None:

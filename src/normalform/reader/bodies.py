@@ -127,7 +127,7 @@ def _place(function: Function, world: World) -> Place:
     """Where the rows that it returns go: a row type grows with its table, a fixed list of columns does not."""
     if function.returns_nothing:
         return Place.NONE
-    return Place.INNER if function.returns is not None and _row(function.returns, world) else Place.FIXED
+    return Place.INNER if _row(function.returns, world) else Place.FIXED
 
 
 def _sql(function: Function, world: World, reading: Reading) -> None:
