@@ -32,16 +32,41 @@ def build(url: str) -> None:
         conn.execute("SELECT setval(pg_get_serial_sequence('public.keyword_models', 'id'), 1000)")
 
 
+#: The same with a lookup that expand makes.
+MADE_SPEC = f"""{mini.SPEC_TEXT}
+[lookup.file]
+table = "public.files"
+create = true
+text = "name"
+scope = "tenant_id"
+[reference.files]
+table = "public.image_metadata"
+lookup = "file"
+text = "filename"
+qualifier = false
+add = "file_id"
+"""
+
+
 @dataclass(frozen=True)
 class Passage:
-    """One command, as an operator would give it."""
+    """One command, as an operator would give it.
+
+    Args:
+        name: its name.
+        perform: the command.
+        spec: the spec's text.
+        about: the points that a sample is taken of have this in their names.
+    """
 
     name: str
     perform: Callable[[api.Options], object]
+    spec: str = mini.SPEC_TEXT
+    about: str = ""
 
     def go(self, url: str, sink: Sink = silent) -> None:
         """Give the command."""
-        self.perform(api.Options(url, mini.SPEC_TEXT, sink, workers=1))
+        self.perform(api.Options(url, self.spec, sink, workers=1))
 
 
 def _phase(name: str) -> Passage:
@@ -77,4 +102,10 @@ DEFERRED = (
     Passage("undo contract to deferrable", lambda options: api.rollback(options, "constrain")),
     Passage("undo deferrable", lambda options: api.rollback(options, "verify")),
 )
-BY_NAME = {p.name: p for p in (*PASSAGES, *DEFERRED)}
+#: A lookup that does not exist is made, and taken back.
+MADE = (
+    PASSAGES[0],
+    Passage("expand makes a lookup", lambda options: api.phase(options, "expand"), MADE_SPEC, "file"),
+    Passage("undo expand with its lookup", lambda options: api.rollback(options, "resolve"), MADE_SPEC, "file"),
+)
+BY_NAME = {p.name: p for p in (*PASSAGES, *DEFERRED, *MADE)}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from crash.harness import DEATHS, Death, Outcome, enumerate_points, interrupted
-from crash.passages import DEFERRED, PASSAGES, UP_TO_VERIFY, Passage, build
+from crash.passages import DEFERRED, MADE, PASSAGES, UP_TO_VERIFY, Passage, build
 from fix_servers import Cluster, Database, template
 
 TEMPLATE = template("crash", build)
@@ -20,7 +20,7 @@ EVERY = os.environ.get("NORMALFORM_CHAOS") == "all"
 #: Points of each passage and death that `make test` takes, spread evenly; which ones is fixed.
 SAMPLE = 3
 #: What `make test` leaves out: the choice of uniques that is not the default.
-CHOSEN = (*PASSAGES, *(DEFERRED[len(UP_TO_VERIFY) :] if EVERY else ()))
+CHOSEN = (*PASSAGES, *MADE[1:], *(DEFERRED[len(UP_TO_VERIFY) :] if EVERY else ()))
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def before(fresh_pg: Callable[..., Cluster]) -> Callable[[Passage], tuple[Cluste
 
     def make(passage: Passage) -> tuple[Cluster, Database]:
         db = cluster.create(TEMPLATE)
-        order = PASSAGES if passage in PASSAGES else DEFERRED
+        order = next(o for o in (PASSAGES, DEFERRED, MADE) if passage in o)
         for earlier in order[: order.index(passage)]:
             earlier.go(db.url)
         return cluster, db
@@ -38,12 +38,14 @@ def before(fresh_pg: Callable[..., Cluster]) -> Callable[[Passage], tuple[Cluste
     return make
 
 
-def _chosen(points: list[str], death: Death) -> list[int]:
+def _chosen(points: list[str], death: Death, about: str) -> list[int]:
     if EVERY:
         return list(range(len(points)))
+    among = [n for n, name in enumerate(points) if about in name]
+    sample = SAMPLE if not about else 2
     # Each death begins elsewhere, so that the three samples do not fall on the same points.
-    step = max(1, len(points) // SAMPLE)
-    return list(range(DEATHS.index(death) * step // len(DEATHS), len(points), step))[:SAMPLE]
+    step = max(1, len(among) // sample)
+    return among[DEATHS.index(death) * step // len(DEATHS) :: step][:sample]
 
 
 @pytest.mark.parametrize("passage", CHOSEN, ids=lambda p: p.name.replace(" ", "-"))
@@ -57,7 +59,7 @@ def test_every_interruption_ends_in_the_same_state(
     assert len(points) >= 3, points
     killed = 0
     for death in DEATHS:
-        for at in _chosen(points, death):
+        for at in _chosen(points, death, passage.about):
             db = start.clone()
             name = interrupted(cluster, db, passage, at, death)
             assert name is not None, f"point {at} of {len(points)} was never reached"

@@ -123,3 +123,15 @@ def test_a_lookup_whose_collation_forgives_case(database: Make, tmp_path: Path) 
         assert db.value(wrong) == 0
         migration.back("start")
         assert_same(look(db, exact=False), before)
+
+
+def test_a_reference_that_is_added_to_the_spec_after_resolve(database: Make, tmp_path: Path) -> None:
+    db = database(TEMPLATE)
+    before = look(db, exact=False)
+    Migration(db, tmp_path, SPEC.partition("[reference.street]")[0]).to("resolve")
+    whole = Migration(db, tmp_path, SPEC)
+    whole.to("expand")
+    whole.to("contract")
+    assert db.rows(WRONG) == []
+    whole.back("start")
+    assert_same(look(db, exact=False), before)

@@ -107,8 +107,9 @@ class _Binder:
 
     def lookup(self, spec: LookupSpec) -> Lookup | None:
         path = key_path("lookup", spec.name)
+        made_as = self.planned(path, spec) if spec.create else None
         planned = spec.create and self.catalog.find(spec.table) is None
-        table = self.planned(path, spec) if planned else self.table(f"{path}.table", spec.table)
+        table = made_as if planned else self.table(f"{path}.table", spec.table)
         if table is None:
             return None
         if spec.create and not planned and (not self.baseline or table.name in self.baseline):
@@ -131,7 +132,9 @@ class _Binder:
         if key is None or text is None:
             return None
         self.check_new_row(f"{path}.new_row", spec, table, {key.name, text.name, *scope}, walk)
-        return Lookup(spec, table, key, text, aliases, scope, types, ready, copy, qualifier_column, walk, planned)
+        return Lookup(
+            spec, table, key, text, aliases, scope, types, ready, copy, qualifier_column, walk, planned, made_as
+        )
 
     def planned(self, path: str, spec: LookupSpec) -> Table | None:
         """Describe a table that expand will make, from the columns of the references that there are."""

@@ -57,6 +57,7 @@ class Lookup:
     qualifier_column: str | None
     path: PathTable | None
     planned: bool = False  # the table does not exist yet: what it will be is described, and no row can be read
+    made_as: Table | None = None  # what expand makes, whether it stands or not; only with ``create``
 
     @property
     def name(self) -> str:

@@ -113,11 +113,18 @@ def open_run(
 
 
 def keep_baseline(ctx: Context) -> None:
-    """Keep the tables as they stand, when nothing has been done yet."""
+    """Keep the tables as they stand, when nothing has been done yet; later those that a changed spec has added.
+
+    From expand's first step on no table is added: it may have columns of ours.
+    """
     if not ledger.state(ctx.conn).done and ledger.state(ctx.conn).half is None and not ledger.step_states(ctx.conn):
         with ctx.conn.transaction():
             ledger.forget_baseline(ctx.conn)
             ledger.save_baseline(ctx.conn, ctx.model.catalog)
+    elif not ledger.step_states(ctx.conn, "expand"):
+        known = ledger.baseline(ctx.conn)
+        with ctx.conn.transaction():
+            ledger.save_baseline(ctx.conn, [t for t in ctx.model.catalog if t.name not in known])
     ctx.baseline = ledger.baseline(ctx.conn)
 
 

@@ -26,9 +26,12 @@ SQL = sql.SQL
 
 def create_table(model: Model, lookup: Lookup) -> tuple[str, ...]:
     """Return the statements that make the table, comment it, and let those use it who use its references."""
-    on = table(lookup.table.name)
-    parts: list[sql.Composable] = [_column(c) for c in lookup.table.columns]
-    for constraint, index in zip(lookup.table.constraints, lookup.table.indexes, strict=True):
+    # As it was planned: by the time that a run is resumed the table may stand, and have more.
+    planned = lookup.made_as
+    assert planned is not None
+    on = table(planned.name)
+    parts: list[sql.Composable] = [_column(c) for c in planned.columns]
+    for constraint, index in zip(planned.constraints, planned.indexes, strict=True):
         kind = SQL("PRIMARY KEY") if constraint.kind == "p" else SQL("UNIQUE")
         nulls = SQL(" NULLS NOT DISTINCT") if index.nulls_not_distinct else SQL("")
         parts.append(
