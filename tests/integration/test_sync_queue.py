@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+import mini
 from fix_servers import Database, template
 from fix_sessions import Sessions
+from normalform import api
 from normalform.core.events import Event
 from normalform.db.carry import carry_pending, pending_count
 from normalform.db.work import Context
@@ -23,6 +25,7 @@ QUEUE = with_lines(lookup='rename = "queue"')
 FILLED = template("queue-auto", expanded(fill=True))
 EMPTY = template("queue-auto-empty", expanded())
 QUEUED = template("queue", expanded(QUEUE, fill=True))
+PLAIN = template("queue-plain", mini.SCHEMA + mini.DATA)
 QUEUED_EMPTY = template("queue-empty", expanded(QUEUE))
 
 COUNTS = "SELECT keyword, keyword_id, count(*) FROM machine_tags WHERE tenant_id = 't' GROUP BY 1, 2 ORDER BY 2, 1"
@@ -193,3 +196,44 @@ def test_batches_and_renames_pass_one_after_the_other(database: Make, sessions: 
     assert other.run(gates.exclusive("keyword", 0)) == [(False,)]
     rename.run("ROLLBACK")
     assert other.run(gates.exclusive("keyword", 0)) == [(True,)]
+
+
+def test_rule_11_a_rename_that_is_queued_while_expand_is_undone_is_carried(database: Make, sessions: Open) -> None:
+    """It commits after the last carrying and before the functions go, without which nobody could carry it."""
+    db = database(PLAIN)
+    opened = sessions(db)
+    rename = opened.one("rename")
+    committed: list[str] = []
+
+    def sink(event: Event) -> None:
+        if event.kind == "wait" and event.name.endswith("/sync-functions") and not committed:
+            committed.append(event.name)
+            rename.run("COMMIT")
+
+    api.run(api.Options(db.url, QUEUE), until="expand")
+    rename.run("BEGIN; UPDATE keywords SET keyword = 'arbre' WHERE id = 1")
+    rename.run("UPDATE keyword_categories SET name = 'flora' WHERE id = 2")
+    api.rollback(api.Options(db.url, QUEUE, sink), "start")
+    assert len(committed) == 1
+    texts = "SELECT keyword, category, count(*) FROM machine_tags WHERE tenant_id = 't' GROUP BY 1, 2 ORDER BY 1"
+    assert db.rows(texts) == [("arbre", "nature/flora", 40), ("bridge", "games", 15), ("bridge", "travel", 15)]
+    assert db.rows(PENDING) == []
+
+
+def test_rule_11_renames_that_never_cease_do_not_keep_expand_from_being_undone(database: Make) -> None:
+    """One after each commit of the undo: whenever the queue has been carried, there is a new entry before sync goes."""
+    db = database(PLAIN)
+    renames: list[str] = []
+
+    def sink(event: Event) -> None:
+        stand = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'sync\\_carry\\_%'"
+        if event.kind == "point" and event.name.endswith(":after-commit") and db.value(stand) >= 4:
+            renames.append(f"arbre{len(renames)}")
+            db.run(f"UPDATE keywords SET keyword = '{renames[-1]}' WHERE id = 1", "app")
+
+    api.run(api.Options(db.url, QUEUE), until="expand")
+    api.rollback(api.Options(db.url, QUEUE, sink), "start")
+    assert db.value("SELECT keyword FROM keywords WHERE id = 1") == renames[-1]
+    texts = "SELECT keyword, count(*) FROM machine_tags WHERE category = 'nature/plants' GROUP BY 1"
+    assert db.rows(texts) == [(renames[-1], 40)]
+    assert db.rows(PENDING) == []

@@ -8,12 +8,15 @@ are taken along; their transactions have committed when they are seen. Never rem
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import psycopg
 
 from ..core.model import Reference
 from ..errors import GateClosed
 from ..sql.carry import FORGET_SETTLED, KINDS, SETTLED, Kind, carry_work, open_rows
+from ..sql.sync import of_lookup
+from . import ledger
 from .blocks import forget, sweep
 from .work import Context, run_sql, transaction
 
@@ -56,6 +59,28 @@ def carry_pending(ctx: Context) -> None:
             with transaction(ctx, ctx.conn, "carry:done"):
                 # Asked again here: an entry that came between the looks may have hidden a row from the second one.
                 run_sql(ctx, ctx.conn, "carry:forget", FORGET_SETTLED, {"last": last})
+
+
+def carry_at_once(ctx: Context, phase: str) -> None:
+    """Let every rename of a lookup whose sync still stands be carried by its own transaction, and not be queued.
+
+    For when sync goes away: frequent renames would always leave one more in the queue. Never to be done while sync
+    stays, for its functions are then not those that the model makes.
+
+    Args:
+        ctx: the run.
+        phase: the phase whose steps made the functions.
+    """
+    states = ledger.step_states(ctx.conn, phase)
+    for lookup in ctx.model.lookups:
+        if f"{phase}/{lookup.name}/lookup-sync-functions" not in states:
+            continue
+        eager = replace(lookup, spec=replace(lookup.spec, rename="carry"))
+        name = f"{phase}/{lookup.name}/carry-at-once"
+        with transaction(ctx, ctx.conn, name):
+            for function in of_lookup(ctx.model, eager).functions:
+                for statement in function.create():
+                    run_sql(ctx, ctx.conn, name, statement)
 
 
 def _carry(ctx: Context, reference: Reference, kind: Kind) -> None:

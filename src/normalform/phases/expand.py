@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import psycopg
 from psycopg import sql
 
 from ..core import widths
@@ -21,6 +22,7 @@ from ..core.plan import Lock, Mode, Step
 from ..core.widths import Widening
 from ..db import ledger
 from ..db.blocks import forget, sweep
+from ..db.carry import carry_at_once, carry_pending
 from ..db.execute import Handlers, do_steps, undo_steps
 from ..db.mapping_store import refresh_mapping
 from ..db.session import read_model
@@ -32,7 +34,7 @@ from ..sql.ddl import analyze
 from ..sql.fill import scope_work
 from ..sql.quote import names, raw, render, table
 from ..sql.shapes import longest_path
-from ..sql.sync import sync_lookup_steps, sync_reference_steps
+from ..sql.sync import STILL_QUEUED, nothing_queued, sync_lookup_steps, sync_reference_steps
 
 PHASE = "expand"
 SQL = sql.SQL
@@ -80,8 +82,12 @@ def plan(model: Model, longest_paths: dict[str, int]) -> list[Step]:
 
 
 def _functions(reference: Reference, made: Step) -> Step:
-    """The functions' step, whose undo waits for the renames that may be calling them and keeps out new ones."""
-    return replace(made, undo=(render(gates.held(reference.lookup.name)), *made.undo))
+    """The functions' step, whose undo waits for the renames that may be calling them and keeps out new ones.
+
+    It does not begin while one of them is still queued: without the functions nobody could carry it.
+    """
+    ready = (render(gates.held(reference.lookup.name)), nothing_queued(reference.lookup))
+    return replace(made, undo=(*ready, *made.undo))
 
 
 def read_longest_paths(ctx: Context) -> dict[str, int]:
@@ -105,9 +111,29 @@ def do(ctx: Context) -> None:
 
 
 def undo(ctx: Context, *, clear_rows: bool) -> None:
-    """Take back everything that the ledger says expand made."""
+    """Take back everything that the ledger says expand made.
+
+    Renames that were queued since the runner last carried are carried before sync goes, in batches; its undo finds them
+    behind the gates, where there can be no further ones. From the first that it finds, whoever renames carries at once:
+    otherwise frequent renames would always leave one in the queue.
+
+    Raises:
+        GateClosed: a queued rename cannot be carried; see :func:`db.carry.carry_pending`.
+    """
     del clear_rows
-    undo_steps(ctx, PHASE, HANDLERS)
+    at_once = False
+    while True:
+        try:
+            undo_steps(ctx, PHASE, HANDLERS)
+            return
+        except psycopg.Error as error:
+            if error.sqlstate != STILL_QUEUED:
+                raise
+        ctx.check_stop()
+        if not at_once:
+            carry_at_once(ctx, PHASE)
+            at_once = True
+        carry_pending(ctx)
 
 
 def lookup_index_name(lookup: Lookup) -> str:

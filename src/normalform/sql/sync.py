@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import psycopg
+from psycopg import sql
 
 from ..core.catalog import Table
 from ..core.model import Lookup, Model, Reference
@@ -19,7 +20,7 @@ from ..core.names import QName
 from ..core.plan import Lock, Step
 from ..core.spec import OnUnknown
 from .plpgsql import Function, Trigger, functions_stand, triggers_stand
-from .quote import LEDGER, render, table
+from .quote import LEDGER, ledger, render, table
 from .sync_carry import carry_function, hangs_function
 from .sync_create import create_function
 from .sync_delete import delete_function, no_action_function, truncate_function
@@ -30,7 +31,10 @@ from .sync_reference import key_function, text_function
 from .sync_resolve import path_function, resolve_function
 from .sync_row import row_function
 
+SQL = sql.SQL
 ROW = "BEFORE INSERT OR UPDATE"
+#: SQLSTATE of our own: sync cannot go yet, since renames wait in the queue.
+STILL_QUEUED = "NF001"
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,24 @@ def harden_steps(model: Model, reference: Reference, *, phase: str = "constrain"
             claims=False,
         )
     ]
+
+
+def nothing_queued(lookup: Lookup) -> str:
+    """Return a statement that refuses to go on while renames of a lookup's rows have yet to be carried.
+
+    For the moment from which renames mean nothing to the references any more, and only behind ``gates.held``: what is
+    not in the queue then will never be.
+    """
+    body = SQL(
+        "BEGIN IF EXISTS (SELECT FROM {pending} WHERE lookup = {name}) THEN "
+        "RAISE EXCEPTION USING ERRCODE = {code}, MESSAGE = {message}; END IF; END"
+    ).format(
+        pending=ledger("pending"),
+        name=sql.Literal(lookup.name),
+        code=sql.Literal(STILL_QUEUED),
+        message=sql.Literal(f"renames of lookup {lookup.name} are still to be carried"),
+    )
+    return render(SQL("DO {}").format(sql.Literal(render(body))))
 
 
 def of_reference(reference: Reference, on_unknown: OnUnknown | None = None, *, hard: bool = False) -> Installed:
