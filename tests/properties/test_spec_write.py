@@ -47,11 +47,19 @@ LOOKUP = st.builds(
     ),
     IDENTIFIER, TABLE, IDENTIFIER, IDENTIFIER, st.none() | IDENTIFIER, SCOPE, QUALIFIER, st.just(()) | COLUMNS,
 )  # fmt: skip
+CREATED = st.builds(
+    lambda n, t, k, x, s, q, y: LookupSpec(
+        name=n, table=t, key=k, text=x, create=True, key_type=y,
+        scope=ScopeSpec(columns=s) if s else None, qualifier=QualifierSpec(column=q) if q else None,
+    ),
+    IDENTIFIER, TABLE, IDENTIFIER, IDENTIFIER, st.just(()) | COLUMNS, st.none() | IDENTIFIER,
+    st.sampled_from(["bigint", "integer", "uuid"]),
+)  # fmt: skip
 
 
 @st.composite
 def specs(draw: st.DrawFn) -> tuple[list[LookupSpec], list[ReferenceSpec]]:
-    lookups = draw(st.lists(LOOKUP, min_size=1, max_size=3, unique_by=lambda s: s.name))
+    lookups = draw(st.lists(LOOKUP | CREATED, min_size=1, max_size=3, unique_by=lambda s: s.name))
     references = []
     for name in draw(st.lists(IDENTIFIER, min_size=1, max_size=5, unique=True)):
         lookup = draw(st.sampled_from(lookups))
@@ -86,7 +94,7 @@ def test_what_is_written_is_what_is_read(spec: tuple[list[LookupSpec], list[Refe
 @given(specs(), st.lists(st.text(max_size=60), max_size=3))
 def test_no_comment_changes_a_spec(spec: tuple[list[LookupSpec], list[ReferenceSpec]], lines: list[str]) -> None:
     lookups, references = spec
-    notes = Notes(lines, {s.name: lines for s in lookups}, {s.name: lines for s in references}, lines)
+    notes = Notes(lines, {s.name: lines for s in lookups}, {s.name: lines for s in references})
     # What cannot be UTF-8 can be in no file; a server never sends it.
     encodable = all(not any("\ud800" <= c <= "\udfff" for c in line) for line in lines)
     text = write(lookups, references, notes)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from guessing import catalog, fitted, own, repeater, table
+from normalform.core.bind import bind
 from normalform.core.candidates import Repeater
 from normalform.core.catalog import Table
 from normalform.core.draft import draft
 from normalform.core.fit import Fit
-from normalform.core.guess import Overlap, Proposal, choose, doubt, named, own_lookup, pairs, saved
+from normalform.core.guess import Overlap, choose, doubt, named, pairs
 from normalform.core.init_report import size, spec_text, spoken_guess
 from normalform.core.names import QName
+from normalform.core.own_lookup import own_lookups, saved
 from normalform.core.samples import Rate
 from normalform.core.spec_file import parse
 
@@ -170,17 +172,50 @@ def big(values: list[str], *, times: int = 10_000) -> Repeater:
     ],
 )
 def test_decoys_deserve_no_lookup(values: list[str], why: str) -> None:
-    said = own_lookup(big(values, times=10_000 if len(values) < 1000 else 2))
-    assert isinstance(said, str) and why in said
+    column = big(values, times=10_000 if len(values) < 1000 else 2)
+    proposals, said = own_lookups([column])
+    assert proposals == []
+    assert why in said[column.name]
+
+
+def makers(count: int = 100, start: int = 0) -> list[str]:
+    return [f"Maker Number {i}" for i in range(start, start + count)]
 
 
 def test_many_rows_of_few_names_deserve_one() -> None:
-    found = own_lookup(big([f"Maker Number {i}" for i in range(100)]))
-    assert isinstance(found, Proposal)
+    [found], _ = own_lookups([big(makers())])
     assert found.bytes > 1_000_000
     assert "100 values, each on 100,000 rows" in found.why
-    small = own_lookup(big([f"Maker Number {i}" for i in range(100)], times=3))
-    assert isinstance(small, str) and "less than a megabyte" in small
+    none, said = own_lookups([big(makers(), times=3)])
+    assert none == []
+    assert "less than a megabyte" in said[ITEMS.name, "maker"]
+
+
+def test_columns_of_one_meaning_share_a_lookup() -> None:
+    def column(name: str, text: str, values: list[str], times: int) -> Repeater:
+        of = table(name, f"id:int4 {text}:text")
+        return repeater(of, text, [{text: values[i % len(values)]} for i in range(1000)], times=times)
+
+    large, small = column("sales", "maker_name", makers(), 10_000), column("returns", "maker", makers(60), 1)
+    other, apart = column("cars", "maker", makers(100, 500), 10_000), column("parts", "origin", makers(), 10_000)
+    proposals, said = own_lookups([small, apart, other, large])
+    groups = [[r.table.name.name for r in p.repeaters] for p in proposals]
+    assert sorted(groups) == [["cars"], ["parts"], ["sales", "returns"]]
+    assert [p.bytes for p in proposals] == sorted((p.bytes for p in proposals), reverse=True)
+    assert said == {}
+    of = catalog(*(r.table for r in (small, apart, other, large)), table("makers", "id:int4"))
+    spec = parse(spec_text(draft([], of, proposals), (), of.database))
+    assert {(x.name, str(x.table), x.create, x.key_type, x.text) for x in spec.lookups} == {
+        ("maker", "makers_2", True, "integer", "name"),
+        ("public_maker", "makers_3", True, "integer", "name"),
+        ("origin", "origins", True, "integer", "name"),
+    }
+    assert {(r.name, r.text, r.add, r.on_unknown) for r in spec.references} == {
+        ("sales", "maker_name", "maker_id", "create"), ("returns", "maker", "maker_id", "create"),
+        ("cars", "maker", "maker_id", "create"), ("parts", "origin", "origin_id", "create"),
+    }  # fmt: skip
+    model = bind(spec, of)
+    assert {str(lookup.table.name) for lookup in model.lookups} == {"makers_2", "makers_3", "origins"}
 
 
 def test_what_is_saved_counts_the_indexes_on_the_text() -> None:
@@ -197,7 +232,7 @@ def test_what_is_saved_counts_the_indexes_on_the_text() -> None:
 def drafted(*fits: Fit, tables: tuple[Table, ...]) -> str:
     chosen, _, _ = choose(fits)
     of = catalog(*tables)
-    return spec_text(draft(chosen, of), (), tables, of.database)
+    return spec_text(draft(chosen, of), tables, of.database)
 
 
 def test_names_keys_and_defaults() -> None:

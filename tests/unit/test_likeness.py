@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from normalform.core.likeness import alike, noun, singular, words
+from normalform.core.likeness import alike, noun, plural, singular, words
 
 ALIKE = [
     ("keyword", "keywords", "keyword"), ("person_name", "people", "name"), ("home_city", "cities", "name"),
@@ -39,6 +39,12 @@ def test_unlike(column: str, table: str, text: str) -> None:
 )  # fmt: skip
 def test_singular(plural: str, one: str) -> None:
     assert singular(plural) == one
+
+
+@pytest.mark.parametrize("one", ["keyword", "category", "box", "class", "match", "day", "maker", "home_city"])
+def test_a_plural_has_its_singular(one: str) -> None:
+    assert singular(plural(one)) == one
+    assert plural("漢字") == "漢字_values"
 
 
 def test_words_and_nouns() -> None:

@@ -35,7 +35,8 @@ def summary(out: Console, report: InitReport, *, asked: bool, everything: bool, 
     if report.draft.references:
         out.print(_ranked(report.draft))
     for lookup in report.draft.lookups:
-        _say(out, f"\nlookup {lookup.spec.name}: {lookup.table}, about {lookup.rows:,} rows")
+        what = "lookup to be made" if lookup.spec.create else "lookup"
+        _say(out, f"\n{what} {lookup.spec.name}: {lookup.table}, about {lookup.rows:,} rows")
         for guess in lookup.guesses:
             _say(out, f"  {spoken_guess(guess)}")
         for reference in report.draft.references:
@@ -46,9 +47,6 @@ def summary(out: Console, report: InitReport, *, asked: bool, everything: bool, 
                 _say(out, f"    {spoken_guess(guess)}")
             if reference.missing:
                 _say(out, f"    not found, for example: {', '.join(map(repr, reference.missing))}")
-    for proposal in report.proposals:
-        _say(out, f"\n{spoken(proposal.repeater.name)} deserves a lookup of its own: {proposal.why}; "
-                  f"about {size(proposal.bytes)} less")  # fmt: skip
     if asked or everything:
         for left in report.left_out:
             _say(out, f"  {'not found' if asked else 'left out'}: {spoken(left.column)}: {left.why}")
@@ -68,8 +66,10 @@ def _ranked(draft: Draft) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("reference", "lookup", "rows", "values", "found", "saves about"):
         table.add_column(title, justify="left" if title in ("reference", "lookup") else "right", overflow="fold")
+    made = {d.spec.name for d in draft.lookups if d.spec.create}
     for d in draft.references:
-        found = str(d.found).partition(" (")[0] if d.found.looked else "no rows"
+        share = str(d.found).partition(" (")[0] if d.found.looked else "no rows"
+        found = "to be made" if d.spec.lookup in made else share
         column = f"{d.table}.{display(d.spec.text)}"
         numbers = (f"{d.rows:,}", f"{d.distinct:,}", found, size(d.bytes))
         table.add_row(escape(column), escape(d.spec.lookup), *numbers)

@@ -25,10 +25,6 @@ APART = 0.7
 WORTH_SAMPLING = 0.25
 #: Rows for each pair of scope and text where the scope has several columns; fewer look like the same rows twice.
 ROWS_EACH = 1.5
-#: A column deserves a lookup of its own from so many values on, each on so many rows, that save so many bytes.
-OWN_VALUES, OWN_ROWS, OWN_BYTES = 20, 20.0, 1_000_000
-#: Bytes of a key by type.
-KEY_BYTES = {"int2": 2, "int4": 4, "int8": 8, "uuid": 16}
 
 
 @dataclass(frozen=True)
@@ -48,15 +44,6 @@ class LeftOut:
     """A column that is no reference, and why."""
 
     column: ColumnName
-    why: str
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A column that deserves a lookup of its own."""
-
-    repeater: Repeater
-    bytes: int
     why: str
 
 
@@ -233,27 +220,3 @@ def _uses(fit: Fit, reference: ReferenceFit) -> list[tuple[ColumnName, str]]:
     elif qualifier is not None:
         uses.append(((owner.table.name, qualifier), f"it is the qualifier of {spoken(owner.name)}"))
     return uses
-
-
-def saved(repeater: Repeater, key_bytes: float) -> int:
-    """Return about how many bytes a key instead of the text saves, in the table and in each index on the text."""
-    filled = repeater.rows * (1 - repeater.stats.null_frac)
-    copies = 1 + sum(repeater.text.name in i.uses for i in repeater.table.indexes)
-    return max(0, int(filled * (repeater.stats.width - key_bytes) * copies))
-
-
-def own_lookup(repeater: Repeater) -> Proposal | str:
-    """Return a column that deserves a lookup of its own, or why it does not."""
-    stats, distinct = repeater.stats, repeater.distinct
-    form = stats.looks_like()
-    if form is not None:
-        return f"nothing has its values; they look like {form}"
-    if distinct < OWN_VALUES:
-        return f"nothing has its values; it has {distinct:,.0f} of them, a check or an enum serves so few"
-    each = stats.repeats(repeater.rows)
-    if each < OWN_ROWS:
-        return f"nothing has its values; one stands on {each:,.1f} rows only"
-    size = saved(repeater, 4) - int(distinct * (stats.width + 40))
-    if size < OWN_BYTES:
-        return "nothing has its values; a lookup of its own would save less than a megabyte"
-    return Proposal(repeater, size, f"{distinct:,.0f} values, each on {each:,.0f} rows, that no lookup has")

@@ -12,10 +12,11 @@ from typing import Any
 
 from .candidates import spoken
 from .catalog import Column, Table
-from .draft import Draft, Guess, LookupDraft, ReferenceDraft
-from .guess import LeftOut, Proposal
+from .draft import Draft, LookupDraft, ReferenceDraft
+from .evidence import Guess
+from .guess import LeftOut
 from .names import display
-from .spec_write import Notes, key, value, write
+from .spec_write import Notes, key, write
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,6 @@ class InitReport:
         tables: tables looked at.
         columns: text columns among them.
         draft: what was guessed.
-        proposals: columns that deserve a lookup of their own, by the bytes that it saves.
         left_out: every other column that was looked at or asked for, with the reason.
         unread: what could not be looked at, and why.
         text: the spec file; empty when nothing was found.
@@ -40,7 +40,6 @@ class InitReport:
     tables: int
     columns: int
     draft: Draft
-    proposals: tuple[Proposal, ...]
     left_out: tuple[LeftOut, ...]
     unread: tuple[tuple[str, str], ...]
     text: str
@@ -55,11 +54,6 @@ class InitReport:
             "columns": self.columns,
             "lookups": [_lookup_json(d) for d in self.draft.lookups],
             "references": [_reference_json(d) for d in self.draft.references],
-            "proposals": [
-                {"column": spoken(p.repeater.name), "rows": round(p.repeater.rows),
-                 "distinct": round(p.repeater.distinct), "bytes": p.bytes, "why": p.why}
-                for p in self.proposals
-            ],
             "left_out": [{"column": spoken(x.column), "why": x.why} for x in self.left_out],
             "unread": [{"subject": subject, "why": why} for subject, why in self.unread],
             "spec": self.text,
@@ -79,6 +73,7 @@ def _lookup_json(draft: LookupDraft) -> dict[str, Any]:
     return {
         "name": draft.spec.name,
         "table": str(draft.table),
+        "create": draft.spec.create,
         "rows": draft.rows,
         "guesses": _guesses_json(draft.guesses),
     }
@@ -101,12 +96,11 @@ def _reference_json(draft: ReferenceDraft) -> dict[str, Any]:
     }
 
 
-def spec_text(drafted: Draft, proposals: Sequence[Proposal], tables: Sequence[Table], database: str) -> str:
+def spec_text(drafted: Draft, tables: Sequence[Table], database: str) -> str:
     """Return the spec file of a draft, with the evidence as comments; empty when there is no reference.
 
     Args:
         drafted: what was guessed.
-        proposals: columns that deserve a lookup of their own, written as comments.
         tables: the lookups' tables, for what a created row would need.
         database: its name, for the head.
     """
@@ -122,9 +116,8 @@ def spec_text(drafted: Draft, proposals: Sequence[Proposal], tables: Sequence[Ta
         [d.spec for d in drafted.references],
         Notes(
             head=head,
-            lookups={d.spec.name: _lookup_notes(d, by_name[d.table]) for d in drafted.lookups},
+            lookups={d.spec.name: _lookup_notes(d, by_name.get(d.table)) for d in drafted.lookups},
             references={d.spec.name: _reference_notes(d) for d in drafted.references},
-            tail=[line for p in proposals for line in _proposal_notes(p)],
         ),
     )
 
@@ -137,9 +130,12 @@ def spoken_guess(guess: Guess) -> str:
     return ": ".join(part for part in (guess.what, said, evidence) if part)
 
 
-def _lookup_notes(draft: LookupDraft, table: Table) -> list[str]:
+def _lookup_notes(draft: LookupDraft, table: Table | None) -> list[str]:
     lines = [f"{draft.table}, about {draft.rows:,} rows.", *(f"  {spoken_guess(g)}" for g in draft.guesses)]
     spec = draft.spec
+    if table is None:
+        lines.append("It does not exist: expand would make it. Take it out, with its references, if you want none;")
+        return [*lines, "give it a scope if each tenant is to have rows of its own."]
     filled = {spec.key, spec.text, *(spec.scope.columns if spec.scope is not None else ())}
     free = [c for c in table.columns if c.name not in filled and _must_be_given(c)]
     if free:
@@ -162,14 +158,6 @@ def _reference_notes(draft: ReferenceDraft) -> list[str]:
     if not draft.spec.required:
         lines.append("  some rows have no text: required = false")
     return lines
-
-
-def _proposal_notes(proposal: Proposal) -> list[str]:
-    name = proposal.repeater.name
-    return [
-        f"{spoken(name)} deserves a lookup of its own: {proposal.why}; it saves about {size(proposal.bytes)}.",
-        f"Make a table with a key and a unique text {value(name[1])}, fill it, and run init again.",
-    ]
 
 
 def size(count: int) -> str:

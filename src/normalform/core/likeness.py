@@ -69,6 +69,15 @@ def singular(word: str) -> str:
     return low
 
 
+def plural(word: str) -> str:
+    """Return an English noun's plural; of what is none, a name that says as much."""
+    if not re.fullmatch(r"[a-z0-9_]*[a-z]", word):
+        return f"{word}_values"
+    if word.endswith("y") and word[-2:-1] not in ("a", "e", "i", "o", "u", ""):
+        return word[:-1] + "ies"
+    return word + ("es" if word.endswith(("ss", "x", "ch", "sh")) else "" if word.endswith("s") else "s")
+
+
 def words(name: str) -> list[str]:
     """Split an identifier into its words, in the singular: ``"FAA Codes"``, ``faa_codes``, ``faaCodes``."""
     return [singular(w) for w in spelled(name)]

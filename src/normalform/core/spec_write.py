@@ -32,13 +32,11 @@ class Notes:
         head: at the top.
         lookups: above each lookup, by its name.
         references: above each reference, by its name.
-        tail: at the end.
     """
 
     head: Sequence[str] = ()
     lookups: Comments = field(default_factory=dict)
     references: Comments = field(default_factory=dict)
-    tail: Sequence[str] = ()
 
 
 def write(lookups: Sequence[LookupSpec], references: Sequence[ReferenceSpec], notes: Notes | None = None) -> str:
@@ -56,9 +54,10 @@ def write(lookups: Sequence[LookupSpec], references: Sequence[ReferenceSpec], no
     if shared:
         head = [_header("defaults", "reference")]
         parts.append([comment("What a reference does not say itself."), *head, *_pairs(shared)])
-    parts += [[*map(comment, notes.references.get(r.name, ())), *_reference(r, shared)] for r in references]
-    if notes.tail:
-        parts.append([comment(line) for line in notes.tail])
+    created = {x.name for x in lookups if x.create}
+    for r in references:
+        lines = _reference(r, shared, created=r.lookup in created)
+        parts.append([*map(comment, notes.references.get(r.name, ())), *lines])
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
@@ -119,7 +118,10 @@ def _pairs(entries: Mapping[str, object]) -> list[str]:
 
 
 def _lookup(spec: LookupSpec) -> list[str]:
-    entries: dict[str, object] = {"table": written(spec.table), "key": spec.key, "text": spec.text}
+    entries: dict[str, object] = {"table": written(spec.table)}
+    if spec.create:
+        entries |= {"create": True, "key_type": spec.key_type}
+    entries |= {"key": spec.key, "text": spec.text}
     if spec.aliases is not None:
         entries["aliases"] = spec.aliases
     scope, qualifier = spec.scope, spec.qualifier
@@ -145,7 +147,7 @@ def _lookup(spec: LookupSpec) -> list[str]:
     return lines
 
 
-def _reference(spec: ReferenceSpec, shared: Mapping[str, object]) -> list[str]:
+def _reference(spec: ReferenceSpec, shared: Mapping[str, object], *, created: bool) -> list[str]:
     entries: dict[str, object] = {}
     if written(spec.table) != spec.name:
         entries["table"] = written(spec.table)
@@ -155,7 +157,7 @@ def _reference(spec: ReferenceSpec, shared: Mapping[str, object]) -> list[str]:
         ("required", spec.required, True),
         ("keep_text", spec.keep_text, False),
         ("optional", spec.optional, False),
-        ("on_unknown", spec.on_unknown, "defer"),
+        ("on_unknown", spec.on_unknown, "create" if created else "defer"),
         ("on_delete", spec.on_delete, "restrict"),
         ("app_triggers", spec.app_triggers, "fire"),
     )

@@ -18,9 +18,10 @@ from ..core.column_stats import ColumnStats
 from ..core.draft import Draft, draft
 from ..core.events import Event, Sink, silent
 from ..core.fit import Fit, fit
-from ..core.guess import Chosen, LeftOut, Overlap, Overlaps, Proposal, choose, named, own_lookup, pairs, unlike
+from ..core.guess import Chosen, LeftOut, Overlap, Overlaps, choose, named, pairs, unlike
 from ..core.init_report import InitReport, spec_text
 from ..core.names import QName, display, nearest, split_name
+from ..core.own_lookup import Proposal, own_lookups
 from ..core.samples import OwnerSample, Rate, RowSample
 from ..core.spec import Spec
 from ..db.connect import Connector, refuse_transaction_pooler
@@ -64,7 +65,7 @@ def init(
         conn.execute("SELECT set_config('default_transaction_read_only', 'on', false)")
         sink(Event("phase", "init", "catalog and statistics"))
         looking = _Looking(Discovery(conn, statement=statement, budget=budget), sink)
-        drafted, proposals, left = looking.look(references, lookups, mask=mask)
+        drafted, left = looking.look(references, lookups, mask=mask)
         tables = list(looking.catalog)
         return InitReport(
             database=looking.catalog.database,
@@ -72,10 +73,9 @@ def init(
             tables=len(tables),
             columns=len(text_columns(tables)),
             draft=drafted,
-            proposals=tuple(proposals),
             left_out=tuple(LeftOut(name, why) for name, why in sorted(left.items())),
             unread=tuple(looking.reader.unread),
-            text=spec_text(drafted, proposals, tables, looking.catalog.database),
+            text=spec_text(drafted, tables, looking.catalog.database),
             seconds=time.monotonic() - began,
         )
 
@@ -90,8 +90,8 @@ class _Looking:
 
     def look(
         self, references: Sequence[str], lookups: Sequence[str], *, mask: bool
-    ) -> tuple[Draft, list[Proposal], dict[ColumnName, str]]:
-        """Return what was guessed, what deserves a lookup of its own, and why every other column is neither."""
+    ) -> tuple[Draft, dict[ColumnName, str]]:
+        """Return what was guessed, and why every other column is left out."""
         tables = list(self.catalog)
         asked = [self.column("reference", text) for text in references]
         owned = [self.column("lookup", text) for text in lookups]
@@ -109,22 +109,17 @@ class _Looking:
             # Read again without the columns that proved to be something else, which may have had a say in the shape.
             chosen = [self.again(entry) for entry in chosen]
             vain = {**unlike(some, overlaps), **vain}
-        chosen, refused = self.bindable(chosen)
-        drafted = draft(chosen, self.catalog, mask=mask)
-        left = {**left, **vain, **settled, **used, **refused}
+        found = {r.repeater.name for c in chosen for r in c.references}
+        proposals, unmatched = own_lookups([r for r in some if r.name not in {*found, *settled, *used}])
+        if asked or owned:
+            # Who names a side asks for what there is.
+            unmatched = {r.name: unmatched.get(r.name, "nothing has its values") for r in some}
+            proposals = []
+        chosen, proposals, refused = self.bindable(chosen, proposals[:PROPOSALS])
+        drafted = draft(chosen, self.catalog, proposals, mask=mask)
         taken = {(d.table, d.spec.text) for d in drafted.references}
-        proposals = []
-        for repeater in some:
-            if repeater.name in taken or repeater.name in {**settled, **used, **refused}:
-                continue
-            proposal = own_lookup(repeater)
-            if asked or owned or isinstance(proposal, str):
-                left.setdefault(repeater.name, proposal if isinstance(proposal, str) else "nothing has its values")
-            else:
-                proposals.append(proposal)
-                left.pop(repeater.name, None)
-        proposals.sort(key=lambda p: (-p.bytes, p.repeater.name))
-        return drafted, proposals[:PROPOSALS], {n: why for n, why in left.items() if n not in taken}
+        left = {**left, **unmatched, **vain, **settled, **used, **refused}
+        return drafted, {name: why for name, why in left.items() if name not in taken}
 
     # --------------------------------------------------------------------------------------- what was asked for
 
@@ -223,10 +218,12 @@ class _Looking:
         assert found is not None  # everything has been read
         return Chosen(found, found.references)
 
-    def bindable(self, chosen: Sequence[Chosen]) -> tuple[list[Chosen], dict[ColumnName, str]]:
+    def bindable(
+        self, chosen: Sequence[Chosen], proposals: Sequence[Proposal]
+    ) -> tuple[list[Chosen], list[Proposal], dict[ColumnName, str]]:
         """Leave out what a spec cannot say: each reference is fitted to the catalog as `audit` will do it."""
         refused: dict[ColumnName, str] = {}
-        drafted = draft(chosen, self.catalog)
+        drafted = draft(chosen, self.catalog, proposals)
         for entry in drafted.references:
             lookup = next(d.spec for d in drafted.lookups if d.spec.name == entry.spec.lookup)
             try:
@@ -234,7 +231,8 @@ class _Looking:
             except SpecError as error:
                 refused[entry.table, entry.spec.text] = f"a spec cannot have it: {error.problems[0]}"
         kept = [replace(c, references=tuple(r for r in c.references if r.repeater.name not in refused)) for c in chosen]
-        return [c for c in kept if c.references], refused
+        made = [replace(p, repeaters=tuple(r for r in p.repeaters if r.name not in refused)) for p in proposals]
+        return [c for c in kept if c.references], [p for p in made if p.repeaters], refused
 
 
 def texts_of(sampled: Sequence[tuple[Repeater, RowSample]]) -> list[str]:
