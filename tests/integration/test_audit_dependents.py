@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 
 from audit_cases import SCHEMA, SPEC
@@ -12,9 +13,12 @@ from fix_servers import Database, template
 from normalform import api
 from normalform.api import Options
 from normalform.core.findings import AuditReport, Finding, gate
+from normalform.core.names import QName
 from normalform.core.spec_file import parse
 from normalform.db.connect import Connector
 from normalform.phases.audit import audit, iter_rows
+from normalform.sql.dependent_findings import blockers
+from normalform.sql.quote import render
 
 DECOYED = template("audit_decoys", SCHEMA + DECOYS)
 CODES = {f"NF3{n}" for n in range(10, 30)}
@@ -115,3 +119,31 @@ def test_a_role_with_select_alone_sees_the_same(database: Callable[..., Database
         (f.code, f.subject, f.count, f.sample) for f in others
     ]
     assert {f.code for f in mine} == {"NF310", "NF312", "NF315", "NF321", "NF322"}
+
+
+#: What the server itself minds: the codes of what keeps a column from being dropped, and its type from being changed.
+DROPS = {"NF312", "NF313", "NF314", "NF315", "NF316", "NF317", "NF318"}
+#: Cases of other codes that it minds as well.
+INBOUND, STANDARD = "an inbound foreign key", "a function with an SQL-standard body"
+
+
+@pytest.mark.parametrize("dependent", DEPENDENTS, indirect=True)
+def test_the_server_agrees(dependent: tuple[Database, Dependent]) -> None:
+    """It refuses to drop the texts, or to widen them, exactly where the audit says that it would."""
+    db, case = dependent
+    codes = {code for code, subject in case.finds if subject == "tags"}
+    name = next(n for n, d in DEPENDENTS.items() if d is case)
+    drop = "ALTER TABLE public.tags DROP COLUMN keyword, DROP COLUMN category"
+    assert refused(db, drop) == (bool(codes & DROPS) or name in (INBOUND, STANDARD))
+    widen = "ALTER TABLE public.tags ALTER keyword TYPE varchar(300), ALTER category TYPE varchar(300)"
+    found = len(db.rows(render(blockers(QName("public", "tags"), ["keyword", "category"]))))
+    assert refused(db, widen) == (found > 0) == (bool(codes & DROPS) or name == STANDARD)
+
+
+def refused(db: Database, statement: str) -> bool:
+    with db.connect("owner") as conn, conn.transaction(force_rollback=True):
+        try:
+            conn.execute(statement.encode())
+        except (psycopg.errors.DependentObjectsStillExist, psycopg.errors.FeatureNotSupported):
+            return True
+    return False
