@@ -169,6 +169,11 @@ CASES = {
         {("NF109", "server"): ("error", 1)},
         unchecked={"people", "faces"},
     ),
+    "forced row security on the categories, which sync reads too": Case(
+        "ALTER TABLE categories ENABLE ROW LEVEL SECURITY; ALTER TABLE categories FORCE ROW LEVEL SECURITY",
+        {("NF109", "server"): ("error", 1)},
+        unchecked={"categories", "keyword", "tags", "models"},
+    ),
     "lookup values that a reference cannot hold": Case(
         "ALTER TABLE tags DROP COLUMN category; ALTER TABLE tags ADD category varchar(8); "
         "ALTER TABLE models ALTER keyword TYPE varchar(6)",
