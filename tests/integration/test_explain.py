@@ -193,6 +193,23 @@ def test_each_reference_of_a_table_is_explained_as_its_own_texts_are_compared(da
     assert {(t.reference, t.how) for t in audited} == {(e.reference, e.rule.how) for e in found}
 
 
+def test_a_lookup_that_is_yet_to_be_made(database: Make) -> None:
+    db = database()
+    db.run("CREATE TABLE words (id bigint PRIMARY KEY, word text); INSERT INTO words VALUES (1, 'tree'), (2, 'sea')")
+    spec = (
+        'version = 1\n[lookup.vocabulary]\ncreate = true\ntable = "vocabulary"\ntext = "word"\n'
+        '[reference.words]\nlookup = "vocabulary"\ntext = "word"\nadd = "word_id"\n'
+    )
+    options = Options(db.url, spec)
+    [before] = api.explain(options, "words", ["2"])
+    assert (before.text, before.key, before.rule.how) == ("sea", None, "created")
+    assert {t.how for t in api.audit(options).tallies} == {"created"}
+    api.run(options, until="backfill")
+    [after] = api.explain(options, "words", ["2"])
+    assert after.row is not None and (after.row.text, after.row.key) == ("sea", after.key)
+    assert after.rule.how == "exact" and "expand made that row" in after.rule.why
+
+
 def test_what_is_not_there_is_said(database: Make) -> None:
     db = database("explain")
     with pytest.raises(UsageError, match="no row with id = 4711"):

@@ -99,6 +99,7 @@ class Facts:
         stored: the operator's decision for the value: how, and the key that it names.
         done: word of the decision that changed, made or deleted the row itself.
         made_by: who made the key's lookup row, where it was one of us.
+        planned: whether the lookup's table is yet to be made, by expand, of the texts that there are.
     """
 
     scope: Scope
@@ -109,7 +110,8 @@ class Facts:
     alias_keys: Sequence[str] = ()
     stored: tuple[How, str | None] | None = None
     done: str | None = None
-    made_by: Literal["decision", "sync"] | None = None
+    made_by: Literal["decision", "sync", "expand"] | None = None
+    planned: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,16 @@ def rule(facts: Facts) -> Rule:
     return Rule(None, f"a decision ({how}) names {'no' if key is None else 'another'} key", key)
 
 
+#: What is added where the lookup row was not there before us.
+_MADE = {
+    "sync": "; sync made that row for an unknown text",
+    "expand": "; expand made that row, with the lookup's table",
+}
+
+
 def _live(facts: Facts) -> Rule:
+    if facts.planned and None not in facts.scope:
+        return Rule(How.CREATED, "the lookup is yet to be made: expand gives this text a row")
     how, key = meaning(facts.rows, facts.qualifier)
     count = len(facts.rows)
     why = {
@@ -163,7 +174,7 @@ def _live(facts: Facts) -> Rule:
         return Rule(None, f"{why}; {'the writer gave the key' if meant else 'the key is that of another text'}", key)
     if facts.made_by == "decision":
         return Rule(How.CREATED, f"a decision made the lookup row; {why}", key)
-    return Rule(how, f"{why}; sync made that row for an unknown text" if facts.made_by == "sync" else why, key)
+    return Rule(how, why + _MADE.get(facts.made_by or "", ""), key)
 
 
 @dataclass(frozen=True)

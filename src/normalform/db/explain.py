@@ -174,7 +174,7 @@ class _Reader:
         made_by, maker = self._made(row)
         facts = Facts(
             row.scope, row.text, row.qualifier, row.key, self._named(row), self._listing(row), stored,
-            None if changed is None else changed[1], made_by,
+            None if changed is None else changed[1], made_by, lookup.planned,
         )  # fmt: skip
         first = next((a[3] for a in own if a[2] == "update" and self._changed(a, row)), None)
         ids = {*(a[0] for a in own if self._changed(a, row)), *(d for d in (decision, maker) if d is not None)}
