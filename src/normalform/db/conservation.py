@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from ..core.catalog import Index, Table
-from ..core.conservation import Conserved
+from ..core.conservation import Conserved, legacy_of
 from ..core.model import Lookup, Model
 from ..core.names import display, shorten
 from ..errors import ProofFailed
@@ -20,7 +20,7 @@ from ..sql.quote import LEDGER, render, table
 from ..sql.residue import legacy_rows, residue_exists
 from ..sql.splitting import no_copy, split_references
 from ..sql.successor_steps import interim
-from .ledger import installed
+from .ledger import installed, step_states
 from .work import Context
 
 SQL = sql.SQL
@@ -99,7 +99,8 @@ def collisions(conn: psycopg.Connection, model: Model, tables: Iterable[Conserve
 def legacy_collisions(conn: psycopg.Connection, tables: Iterable[Conserved], *, mask: bool = False) -> list[str]:
     """Ask for the rows that the legacy uniques would refuse if every row had its text back (CORRECTNESS 32).
 
-    New code may have given a picture ``bridge`` twice, in two categories, which a unique on the text does not allow.
+    New code may have given a picture ``bridge`` twice, in two categories, which a unique on the text does not allow. It
+    may go on doing so: where contract is half undone because such a row came in meanwhile, all of them are named again.
 
     Args:
         conn: a session outside a transaction.
@@ -110,16 +111,21 @@ def legacy_collisions(conn: psycopg.Connection, tables: Iterable[Conserved], *, 
         A line for each legacy unique that could not come back.
     """
     lines = []
-    split = splits(conn)
+    split, steps = splits(conn), step_states(conn, "contract")
     for conserved in tables:
-        legacy = conserved.legacy
+        # As it was before the first change: what is half back knows only of what stands again.
+        legacy = legacy_of(conserved.baseline, conserved.dropped)
         # The copies of split rows go before the texts come back.
         left_out = [no_copy(conserved, r) for r in conserved.going() if r.name in split]
+        back = all(conserved.current.column(c) is not None for c in conserved.dropped)
+        filled = back and not any(f"contract/{r.name}/archive" in steps for r in conserved.going())
+        rows = table(conserved.name) if filled else legacy_rows(conserved, left_out)
         uniques = [i for i in legacy.indexes if i.unique]
         uniques += [i for c, i in legacy.constraints if i is not None and c.kind in ("p", "u")]
         for index in uniques:
-            if conserved.current.index(index.name) is None:
-                lines += _colliding(conn, legacy_rows(conserved, left_out), conserved.current, index, mask=mask)
+            standing = conserved.current.index(index.name)
+            if standing is None or not standing.valid:
+                lines += _colliding(conn, rows, conserved.current, index, mask=mask)
     return lines
 
 
@@ -174,14 +180,16 @@ def unkept(conn: psycopg.Connection, conserved: Conserved) -> list[str]:
     return lines
 
 
-def finding(ctx: Context, error: psycopg.Error) -> ProofFailed:
+def finding(
+    ctx: Context, error: psycopg.Error, *, hint: str = "normalform audit, then the same command again"
+) -> ProofFailed:
     """Turn what the server found in the rows into a finding; it names the object, and values unless masked."""
     what = error.diag.constraint_name or error.diag.table_name or "a constraint"
     detail = error.diag.message_detail
     shown = f": {detail}" if detail and not ctx.options.get("mask") else ""
     return ProofFailed(
         f"{what} cannot stand: {error.diag.message_primary}{shown} (SQLSTATE {error.sqlstate})",
-        hint="normalform audit, then the same command again",
+        hint=hint,
     )
 
 

@@ -50,6 +50,8 @@ from ..sql.sync_away import Recorded, drop_reference_sync, sync_away_steps
 from ..sql.way_back import columns_back, columns_gone, marks_back, way_back
 
 PHASE, BEFORE = "contract", "constrain"
+#: What ends a rollback beside new code that keeps writing what the legacy schema forbids.
+FENCED = "--strategy window keeps new ones out"
 SQL = sql.SQL
 
 
@@ -150,7 +152,9 @@ def undo_gate(ctx: Context) -> None:
     """
     found = legacy_collisions(ctx.conn, _contracted(ctx.model, ctx.baseline), mask=bool(ctx.options.get("mask")))
     if found:
-        raise GateClosed("legacy-collisions", found, hint="decide which of the rows stays, then roll back again")
+        raise GateClosed(
+            "legacy-collisions", found, hint=f"decide which of the rows stays, then roll back again; {FENCED}"
+        )
 
 
 def undo(ctx: Context, *, clear_rows: bool) -> None:
@@ -164,7 +168,8 @@ def undo(ctx: Context, *, clear_rows: bool) -> None:
     try:
         undo_steps(ctx, PHASE, HANDLERS)
     except psycopg.errors.IntegrityError as error:
-        raise finding(ctx, error) from error
+        hint = f"the same command again names all such rows: decide which of them stays; {FENCED}"
+        raise finding(ctx, error, hint=hint) from error
 
 
 def _contracted(model: Model, baseline: Mapping[QName, Table]) -> list[Conserved]:
