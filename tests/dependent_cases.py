@@ -214,6 +214,11 @@ DEPENDENTS = {
                    "RAISE NOTICE 'x %', r.category; END"),
         touches("fetched()", "looped()"),
     ),
+    "rows that a function returns": Dependent(
+        function("gives", "SELECT * FROM tags", returns="SETOF tags", language="sql")
+        + function("takes", "BEGIN RETURN (SELECT max(keyword) FROM gives()); END", returns="text"),
+        touches("takes()"),
+    ),
     "an upsert on the text": Dependent(
         """ALTER TABLE tags ADD CONSTRAINT tags_once UNIQUE (image_id, keyword, id);"""
         + function("upserts", "INSERT INTO tags (image_id) VALUES (1) ON CONFLICT ON CONSTRAINT tags_once DO NOTHING",

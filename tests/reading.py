@@ -25,6 +25,7 @@ WORLD = World(
         QName("public", "plain"): frozenset(),
         QName("app", "tags"): frozenset({"id", "keyword"}),
     },
+    makers={QName("public", "some_tags"): TAGS.name},
 )
 _MARKS = {Kind.READS: "r", Kind.WRITES: "w", Kind.UNREAD: "u"}
 

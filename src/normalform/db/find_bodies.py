@@ -123,7 +123,7 @@ def hidden_readers(ctx: Context, waived: frozenset[str]) -> list[str]:
     tables = tables_of(ctx.model, ctx.baseline)
     if not tables.watched:
         return []
-    world = read_world(ctx.conn, ctx.model, tables.watched)
+    world = read_world(ctx.conn, ctx.model, tables)
     lines = []
     for function in read_functions(ctx.conn, world, tables.oids, ctx.model.catalog.user):
         if function.standard or {function.signature, function.signature.partition("(")[0]} & waived:

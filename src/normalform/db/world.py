@@ -63,12 +63,12 @@ def tables_of(model: Model, baseline: Mapping[QName, Table]) -> Tables:
     oids: dict[QName, int] = {}
     for conserved in standing:
         constraints = [c.name for c, _ in conserved.legacy.constraints if c.kind in ("p", "u", "x")]
+        grows = not all(r.key_present for r in conserved.references)
+        if not (grows or conserved.dropped):
+            continue  # its text is kept, and its key stands: nothing happens to it any more
+        columns = tuple(c.name for c in conserved.current.columns)
         watched[conserved.name] = Watched(
-            conserved.name,
-            tuple(c.name for c in conserved.current.columns),
-            frozenset(conserved.dropped),
-            frozenset(constraints),
-            grows=not all(r.key_present for r in conserved.references),
+            conserved.name, columns, frozenset(conserved.dropped), frozenset(constraints), grows
         )
         oids[conserved.name] = conserved.current.oid
     for lookup in model.lookups:
@@ -81,12 +81,15 @@ def tables_of(model: Model, baseline: Mapping[QName, Table]) -> Tables:
     return Tables(tuple(standing), tuple(watched.values()), tuple(oids.values()))
 
 
-def read_world(conn: psycopg.Connection, model: Model, watched: Sequence[Watched]) -> World:
+def read_world(conn: psycopg.Connection, model: Model, tables: Tables) -> World:
     """Read every relation that there is, with the columns that could be taken for a watched one."""
+    watched = tables.watched
     names = sorted({c for w in watched for c in w.columns})
     rows = conn.execute(queries.RELATIONS, {"names": names}).fetchall()
     relations = {QName(schema, name): frozenset(columns) for schema, name, columns in rows}
-    return World(tuple(watched), relations, model.catalog.search_path)
+    made = conn.execute(queries.MAKERS, {"tables": list(tables.oids)}).fetchall()
+    makers = {QName(schema, name): QName(of, table) for schema, name, of, table in made}
+    return World(watched, relations, model.catalog.search_path, makers)
 
 
 def words_of(world: World) -> list[str]:

@@ -182,7 +182,7 @@ def _find_dependents(finder: Finder, baseline: Mapping[QName, Table]) -> None:
     find_dependents.find_widening(finder)
     tables = world.tables_of(finder.model, baseline)
     if tables.watched:
-        known = world.read_world(finder.conn, finder.model, tables.watched)
+        known = world.read_world(finder.conn, finder.model, tables)
         find_dependents.find(finder, tables)
         find_bodies.find(finder, tables, known)
         find_statements.find(finder, tables, known)

@@ -148,11 +148,9 @@ class Queries(ABC):
     def _source(self, node: exp.Expr, scope: Scope, outer: Scopes) -> None:
         lateral = [*outer, scope]
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
-            shape, schema, name = self._table(node)
+            shape, name = self._table(node)
             alias = alias_of(node) or name
             scope.sources[alias] = shape.renamed(alias_columns(node))
-            if alias == name:
-                scope.tables[alias] = schema
         elif isinstance(node, exp.Subquery) and isinstance(node.this, exp.Query | exp.Values):
             shape = self.statement(node, Place.INNER, outer)
             scope.sources[alias_of(node) or f"?{len(scope.sources)}"] = shape
@@ -163,19 +161,19 @@ class Queries(ABC):
             shape = self.statement(node.this, Place.INNER, lateral)
             scope.sources[alias_of(node) or f"?{len(scope.sources)}"] = shape.renamed(alias_columns(node))
         else:
-            # A function: what columns it has is not known, unless names are given to them all.
+            # A function: what columns it has is not known, unless it returns rows, or names are given to them all.
             self._children(node, lateral)
             names = alias_columns(node)
-            shape = Shape(dict.fromkeys(names)) if names else UNKNOWN
-            scope.sources[alias_of(node) or f"?{len(scope.sources)}"] = shape
+            shape = self._rows_of_call(node) or (Shape(dict.fromkeys(names)) if names else UNKNOWN)
+            scope.sources[alias_of(node) or f"?{len(scope.sources)}"] = shape.renamed(names)
         for join in node.args.get("joins") or ():
             self._join(join, scope, outer)
 
-    def _table(self, node: exp.Table) -> tuple[Shape, str, str]:
+    def _table(self, node: exp.Table) -> tuple[Shape, str]:
         schema, name = fold(node.args.get("db")), fold(node.this)
         if not schema and name in self.ctes:
-            return self.ctes[name], "", name
-        return find.relation(self.world, self.names, schema, name), schema, name
+            return self.ctes[name], name
+        return find.relation(self.world, self.names, schema, name), name
 
     # ------------------------------------------------------------------ expressions
 
@@ -210,26 +208,50 @@ class Queries(ABC):
 
     def _dot(self, node: exp.Dot, scopes: Scopes) -> None:
         """``(row).field``, ``$1.field``, ``(row).*``."""
-        base = node.this
-        while isinstance(base, exp.Paren):
-            base = base.this
-        shape = self._row_of(base, scopes)
-        if shape is None:
-            self.expression(base, scopes)
-        elif isinstance(node.expression, exp.Star):
+        shape = self._row_of(node.this, scopes)
+        if isinstance(node.expression, exp.Star):
             self._whole(shape, node)
         else:
-            hit = shape.has(fold(node.expression))
+            hit = shape.has(fold(node.expression)) if shape is not None else None
             if isinstance(hit, Hit):
                 self._hit(hit, Kind.READS, line_of(node.expression))
 
     def _row_of(self, base: exp.Expr, scopes: Scopes) -> Shape | None:
+        """Return the columns of an expression that is a row; walk whatever else it reads."""
+        while isinstance(base, exp.Paren | exp.Bracket):
+            base = base.this
         if isinstance(base, exp.Column) and not base.args.get("table") and isinstance(base.this, exp.Identifier):
             name = fold(base.this)
-            return None if find.column(scopes, self.names, name) else find.row(scopes, self.names, name)
-        if isinstance(base, exp.Cast) and isinstance(base.to.this, exp.Identifier):
-            return find.relation(self.world, self.names, "", fold(base.to.this))
-        return None
+            if find.column(scopes, self.names, name) is None:
+                return find.row(scopes, self.names, name)
+        self.expression(base, scopes)
+        return self._rows_of_call(base)
+
+    def _rows_of_call(self, node: exp.Expr) -> Shape | None:
+        """Return the columns of what a function gives, or a cast makes, where those are a watched table's."""
+        schema = ""
+        if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Anonymous):
+            schema, node = fold(node.this), node.expression
+        elif isinstance(node, exp.Table | exp.Lateral) and isinstance(node.this, exp.Expr):
+            if isinstance(node, exp.Table):
+                schema = fold(node.args.get("db"))
+            node = node.this
+        if isinstance(node, exp.Cast):
+            kind = node.to.args.get("kind")
+            parts = [fold(p) for p in ([kind.this, kind.expression] if isinstance(kind, exp.Dot) else [kind]) if p]
+            if not parts:
+                return None
+            shape = find.relation(self.world, self.names, parts[0] if len(parts) > 1 else "", parts[-1])
+            return shape if shape.rows else None
+        if not isinstance(node, exp.Anonymous):
+            return None
+        name = fold(node.this)
+        table = self.world.made(schema, name)
+        if table is not None:
+            return Shape(rows=((table, True),))
+        # jsonb_populate_record(NULL::tags, …): a row of its first argument's type.
+        first = node.expressions[0] if name.rpartition("_")[2] in ("record", "recordset") and node.expressions else None
+        return self._rows_of_call(first) if isinstance(first, exp.Cast) else None
 
     def _star(self, item: exp.Expr, scopes: Scopes) -> Shape | None:
         """Return the columns that an item of a result list stands for, if it is a ``*``."""
@@ -238,13 +260,7 @@ class Queries(ABC):
         if isinstance(item, exp.Column) and isinstance(item.this, exp.Star):
             return find.row(scopes, self.names, fold(item.args.get("table"))) or UNKNOWN
         if isinstance(item, exp.Dot) and isinstance(item.expression, exp.Star):
-            base = item.this
-            while isinstance(base, exp.Paren):
-                base = base.this
-            shape = self._row_of(base, scopes)
-            if shape is None:
-                self.expression(base, scopes)
-            return shape or UNKNOWN
+            return self._row_of(item.this, scopes) or UNKNOWN
         return None
 
     def _take_all(self, shape: Shape, place: Place, line: int) -> None:

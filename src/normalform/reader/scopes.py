@@ -100,7 +100,6 @@ class Scope:
     """The sources of one query, by the name that it gives them."""
 
     sources: dict[str, Shape] = field(default_factory=dict)
-    tables: dict[str, str] = field(default_factory=dict)  # schema of a source that is called by its table's own name
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Walk(Queries):
         target = schema.this if isinstance(schema, exp.Schema) else schema
         if not isinstance(target, exp.Table):
             return UNKNOWN
-        shape, _, name = self._table(target)
+        shape, name = self._table(target)
         scope = Scope({alias_of(target) or name: shape})
         for item in listed:
             self._write(shape, item)
@@ -78,7 +78,7 @@ class Walk(Queries):
     def _update(self, node: exp.Update, place: Place, outer: Scopes) -> Shape:
         if not isinstance(node.this, exp.Table):
             return UNKNOWN
-        shape, _, name = self._table(node.this)
+        shape, name = self._table(node.this)
         scope = Scope({alias_of(node.this) or name: shape})
         scopes = [*outer, scope]
         self._from(node, scope, outer)
@@ -91,7 +91,7 @@ class Walk(Queries):
     def _delete(self, node: exp.Delete, place: Place, outer: Scopes) -> Shape:
         if not isinstance(node.this, exp.Table):
             return UNKNOWN
-        shape, _, name = self._table(node.this)
+        shape, name = self._table(node.this)
         scope = Scope({alias_of(node.this) or name: shape})
         for source in node.args.get("using") or ():
             self._source(source, scope, outer)
@@ -102,7 +102,7 @@ class Walk(Queries):
     def _merge(self, node: exp.Merge, place: Place, outer: Scopes) -> Shape:
         if not isinstance(node.this, exp.Table):
             return UNKNOWN
-        shape, _, name = self._table(node.this)
+        shape, name = self._table(node.this)
         scope = Scope({alias_of(node.this) or name: shape})
         self._source(node.args["using"], scope, outer)
         scopes = [*outer, scope]
@@ -165,7 +165,7 @@ class Walk(Queries):
         table = target.this if isinstance(target, exp.Schema) else target
         if not isinstance(table, exp.Table):
             return
-        shape, _, _ = self._table(table)
+        shape, _ = self._table(table)
         inward = bool(node.args.get("kind"))
         if isinstance(target, exp.Schema):
             for item in target.expressions:

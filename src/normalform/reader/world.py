@@ -39,11 +39,13 @@ class World:
         watched: the migration's tables.
         relations: every relation there is, each with those of its columns that are named like a watched table's.
         path: schemas for names without one, in order.
+        makers: functions that return rows of a watched table, with the table.
     """
 
     watched: tuple[Watched, ...]
     relations: Mapping[QName, frozenset[str]]
     path: tuple[str, ...] = ("public",)
+    makers: Mapping[QName, QName] = field(default_factory=dict)
 
     def along(self, path: Iterable[str] | None) -> World:
         """Return the same world with another search path; None leaves it."""
@@ -70,10 +72,17 @@ class World:
                 return same[0], None, False
         return None, None, True
 
+    def made(self, schema: str, function: str) -> Watched | None:
+        """Return the watched table of whose rows a function's result consists, or None."""
+        candidates = [QName(schema, function)] if schema else [QName(s, function) for s in self.path]
+        table = next((self.makers[c] for c in candidates if c in self.makers), None)
+        return next((w for w in self.watched if w.name == table), None)
+
     @property
     def words(self) -> frozenset[str]:
         """Names without any of which a text has nothing to do with the migration."""
-        return frozenset({w.name.name for w in self.watched} | {t for w in self.watched for t in w.texts})
+        tables = {w.name.name for w in self.watched}
+        return frozenset(tables | {t for w in self.watched for t in w.texts} | {f.name for f in self.makers})
 
 
 class Kind(StrEnum):

@@ -19,6 +19,16 @@ SELECT n.nspname, c.relname, coalesce(array_agg(a.attname::text) FILTER (WHERE a
  GROUP BY 1, 2
 """
 
+#: Functions that return rows of one of the tables %(tables)s.
+MAKERS: LiteralString = """
+SELECT n.nspname, p.proname, rn.nspname, rc.relname
+  FROM pg_catalog.pg_proc p
+  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  JOIN pg_catalog.pg_type t ON t.oid = p.prorettype AND t.typrelid = ANY (%(tables)s::oid[])
+  JOIN pg_catalog.pg_class rc ON rc.oid = t.typrelid
+  JOIN pg_catalog.pg_namespace rn ON rn.oid = rc.relnamespace
+"""
+
 #: Functions whose text holds one of %(words)s, that run SQL of their own making, or that the catalog ties to one of the
 #: tables %(tables)s: by a trigger, an argument, an SQL-standard body. Types are printed with their schemas.
 FUNCTIONS: LiteralString = """
