@@ -42,7 +42,7 @@ def _chosen(points: list[str], death: Death, about: str) -> list[int]:
     if EVERY:
         return list(range(len(points)))
     among = [n for n, name in enumerate(points) if about in name]
-    sample = SAMPLE if not about else 2
+    sample = SAMPLE if not about else 1
     # Each death begins elsewhere, so that the three samples do not fall on the same points.
     step = max(1, len(among) // sample)
     return among[DEATHS.index(death) * step // len(DEATHS) :: step][:sample]

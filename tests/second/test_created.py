@@ -17,7 +17,7 @@ from fix_servers import Database
 from normalform import api
 from normalform.core.decision_file import Line
 from normalform.core.events import Event
-from normalform.errors import DecisionError, GateClosed, SpecError
+from normalform.errors import DecisionError, GateClosed, ProofFailed, SpecError
 from second.airport import EXPECTED, SPEC, TABLES, TEMPLATE, WRONG
 
 Make = Callable[..., Database]
@@ -61,6 +61,51 @@ def test_a_text_without_a_qualifier_that_will_stand_under_several_is_found(datab
         migration.to("backfill")
     db.run("""UPDATE "Air;port".meals SET course = 'main' WHERE id IN (4, 8)""", "app")
     migration.to("backfill")
+    migration.back("start")
+
+
+def test_what_the_findings_advise_can_be_done(database: Make, tmp_path: Path) -> None:
+    db = database(TEMPLATE)
+    db.run("""UPDATE "Air;port".meals SET course = NULL WHERE id IN (4, 8);
+        UPDATE "Air;port".meals SET course = 'first' WHERE id IN (12, 16)""")
+    before = look(db, exact=False)
+    migration = Migration(db, tmp_path, SPEC)
+    for _ in range(2):
+        migration.to("expand")
+        keys = dict(db.rows(f'SELECT "Na;me", "Nr."::text FROM {AIRLINES}'))
+        soup = db.value("""SELECT id::text FROM "Air;port".dish WHERE (dish, course) = ('soup', 'main')""")
+        migration.decide([
+            Line(0, "flies", (), "el al", None, decision="choose", target=keys["El Al"]),
+            Line(0, "meal", (), "soup", None, decision="choose", target=soup),
+        ])  # fmt: skip
+        migration.to("contract")
+        with_it = f"""SELECT count(*) FROM "Air;port".flights WHERE airline_id = {keys["El Al"]}"""
+        assert db.value(with_it) == db.value("SELECT count(*) FROM truth.flights WHERE lower(airline) = 'el al'")
+        db.run(f"""DELETE FROM {AIRLINES} WHERE "Na;me" = 'el al'""")
+        assert db.rows("""SELECT DISTINCT dish_id::text FROM "Air;port".meals WHERE id IN (4, 8)""") == [(soup,)]
+        migration.back("start")
+        assert_same(look(db, exact=False), before)
+
+
+def test_a_text_too_long_for_an_index_is_found_and_one_that_means_nothing_gets_no_row(
+    database: Make, tmp_path: Path
+) -> None:
+    db = database(TEMPLATE)
+    db.run("""UPDATE "Air;port".meals SET says = (SELECT string_agg(md5(g::text), '') FROM generate_series(1, 400) g)
+        WHERE id = 7""")
+    migration = Migration(db, tmp_path, SPEC)
+    [finding] = [f for f in migration.audit().findings if f.code == "NF114"]
+    assert (finding.subject, finding.count) == ("word", 1)
+    with pytest.raises(ProofFailed, match="word: a text is too long for an index"):
+        migration.to("expand")
+    migration.back("start")
+    db.run("UPDATE \"Air;port\".meals SET says = 'Tree' WHERE id = 7", "app")
+    migration.decide([Line(0, "says", (), "sea", None, decision="null")])
+    migration.to("constrain")
+    assert db.value(f"SELECT count(*) FROM {TABLES['word']}") == 1
+    assert db.rows('SELECT id, word_id IS NULL FROM "Air;port".meals WHERE id IN (3, 7) ORDER BY 1') == [
+        (3, True), (7, False),
+    ]  # fmt: skip
     migration.back("start")
 
 

@@ -92,12 +92,17 @@ CODES: dict[str, Code] = {
         Code("NF112", "near-duplicate-to-create", WARNING, "texts",
              "Texts that would get a row each of a lookup that expand makes, and differ by Unicode form, case or "
              "surrounding space alone.",
-             "correct the texts first; or, once expand has made the rows, decide `merge`"),
+             "correct the texts first; or, once expand has made the rows, decide `choose`, and delete the row that is "
+             "left over"),
         Code("NF113", "qualifier-to-create-missing", ERROR, "texts",
              "Texts without a qualifier, of a lookup that expand makes, which other rows have under several: once "
              "the rows are made, nothing picks one.",
              "give the rows their qualifier; or, once expand has made the rows, decide `choose` before backfill",
              _OPTIONAL),
+        Code("NF114", "too-long-to-create", ERROR, "texts",
+             "Texts of a lookup that expand makes which are longer than 2,600 bytes. An entry of an index holds some "
+             "2,700, compressed, and the lookup's unique has to hold every text.",
+             "shorten the texts, or set them to NULL"),
         Code("NF201", "orphan", ERROR, "rows",
              "Rows whose text no lookup row of their scope has. (Runbook 1.3, with keyword_models; 1.4)",
              "decide `create`, `choose`, `fold`, `drop` or `null`", _OPTIONAL),

@@ -34,6 +34,7 @@ WHY: Mapping[str, str] = {
         "What two spellings of one thing are is decided once, now: afterwards each has its key, and its own references."
     ),
     "NF113": "Backfill stops at such rows, with everything else of expand done.",
+    "NF114": "Expand would stop at the first text that the index refuses.",
     "NF201": (
         "There is no row that its key could name: it would stay NULL, and a required reference could never be NOT NULL."
     ),

@@ -45,6 +45,9 @@ _UNTOLD = (
     "AND (scope, text) IN (SELECT scope, text FROM scratch.to_make GROUP BY scope, text HAVING count(qualifier) > 1) "
     "ORDER BY rows DESC, scope, text LIMIT ?"
 )
+#: Bytes of a text that an entry of an index may not hold: 2,704 less what stands beside it.
+LONGEST = 2_600
+_LONG = "SELECT count(*) FROM (SELECT DISTINCT scope, text FROM scratch.to_make WHERE length(CAST(text AS BLOB)) > ?)"
 
 
 def find(finder: Finder, building: Building, lookup: Lookup, numbers: Mapping[str, int]) -> None:
@@ -64,6 +67,9 @@ def find(finder: Finder, building: Building, lookup: Lookup, numbers: Mapping[st
         building.db.execute(_FILL, (own,))
     _rows(finder, building, lookup)
     _near(finder, building, lookup)
+    [(count,)] = building.db.execute(_LONG, (LONGEST,))
+    title = f"{several(count, 'text')} of more than {LONGEST:,} bytes may not fit into an index of {lookup.table.name}"
+    finder.add("NF114", lookup.name, title, queries.long_rows_to_be(finder.model, lookup, LONGEST), count)
     if lookup.qualifier_column is not None:
         _untold(finder, building, lookup)
     _right(finder, lookup)

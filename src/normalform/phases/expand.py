@@ -27,6 +27,7 @@ from ..db.execute import Handlers, do_steps, undo_steps
 from ..db.mapping_store import refresh_mapping
 from ..db.session import read_model
 from ..db.work import Context, run_sql
+from ..errors import ProofFailed
 from ..sql import gates, probes
 from ..sql.batch import Work
 from ..sql.created_lookup import added_by_others, create_table, drop_table, forget_created, values_work
@@ -341,7 +342,13 @@ def _do_values(ctx: Context, name: str) -> None:
     """Give every text its row. Done again from the start whenever it is asked for: what stands is passed over."""
     lookup = ctx.model.lookup(name)
     works = [work for bare in (False, True) for work in _value_works(ctx.model, lookup, bare=bare)]
-    made = sum(sweep(ctx, work).rows for work in works)
+    try:
+        made = sum(sweep(ctx, work).rows for work in works)
+    except psycopg.errors.ProgramLimitExceeded as error:
+        raise ProofFailed(
+            f"{lookup.table.name}: a text is too long for an index: {error.diag.message_primary}",
+            hint="normalform audit --code NF114 --all, shorten the texts, then normalform expand again",
+        ) from error
     for work in works:
         forget(ctx, work.name)
     ctx.say("note", name, f"{made:,} rows of {lookup.table.name} were made")

@@ -19,7 +19,7 @@ from .batch import Ground, Heap, Rows, Span, Work
 from .columns import parse_acl
 from .compare import label, matches, reading
 from .quote import column, conjunction, ledger, names, raw, render, table
-from .shapes import scope_names, scope_values
+from .shapes import decided, scope_names, scope_values
 
 SQL = sql.SQL
 
@@ -91,19 +91,22 @@ def values_work(reference: Reference, *, bare: bool) -> Work:
     qualified = lookup.qualifier_column is not None
     columns = [*lookup.scope, lookup.text.name, *([lookup.qualifier_column] if lookup.qualifier_column else [])]
     fixed = [*scope_names(len(reference.scope)), "x", *(["q"] if qualified else [])]
+    # An operator may have said that a text means nothing.
+    nothing = SQL("SELECT FROM {} m WHERE {}").format(ledger("mapping"), decided(reference, "v", how=("null",)))
 
     def body(ground: Ground, span: Span, rows: Rows) -> sql.Composable:
         del rows  # nothing of the reference is locked: its own writers make their rows by themselves
         return SQL(
             "nf_seen AS MATERIALIZED (SELECT DISTINCT {values} FROM ONLY {table} t WHERE {within} AND {wanted}), "
             "nf_made AS (INSERT INTO {lookup} AS l ({columns}) SELECT {picked} FROM nf_seen v WHERE NOT EXISTS "
-            "(SELECT FROM {lookup} l WHERE {same}) ORDER BY {picked} ON CONFLICT DO NOTHING "
+            "(SELECT FROM {lookup} l WHERE {same}) AND NOT EXISTS ({nothing}) ORDER BY {picked} ON CONFLICT DO NOTHING "
             "RETURNING {key}::text AS key), "
             "nf_kept AS (INSERT INTO {created} (lookup, key, made_by) SELECT {name}, m.key, 'expand' FROM nf_made m "
             "ON CONFLICT DO NOTHING), "
             "nf_done AS (SELECT count(*) AS changed, 0::bigint AS skipped FROM nf_made)"
         ).format(
-            values=_values(reference, qualified=qualified),
+            values=_values(reference),
+            nothing=nothing,
             table=table(ground.name),
             within=ground.within("t", span),
             wanted=_wanted(reference, bare=bare),
@@ -158,14 +161,13 @@ def _privileges(target: Table, text: Column) -> list[tuple[str, set[str]]]:
     return [(grantee, {letter for letter, _ in letters}) for grantee, letters in entries]
 
 
-def _values(reference: Reference, *, qualified: bool) -> sql.Composable:
+def _values(reference: Reference) -> sql.Composable:
     parts = [
         SQL("{} AS {}").format(value, sql.Identifier(n))
         for value, n in zip(scope_values(reference, "t"), scope_names(len(reference.scope)), strict=True)
     ]
     parts.append(SQL("{} AS x").format(reading(reference, column("t", reference.text.name))))
-    if qualified:
-        parts.append(SQL("{} AS q").format(_qualifier(reference)))
+    parts.append(SQL("{} AS q").format(_qualifier(reference)))
     return SQL(", ").join(parts)
 
 
@@ -228,6 +230,13 @@ def untold_values(model: Model, lookup: Lookup) -> sql.Composable:
         picked=_named(lookup),
         several=SQL("SELECT count(*) FROM ({}) w").format(_told(lookup)),
     )
+
+
+def long_rows_to_be(model: Model, lookup: Lookup, longest: int) -> sql.Composable:
+    """Return a query of the texts that have more bytes than that."""
+    return SQL(
+        "WITH v AS ({all}) SELECT {picked}, octet_length(v.x) AS bytes FROM v WHERE octet_length(v.x) > {n}"
+    ).format(all=_distinct(model, lookup), picked=_named(lookup), n=sql.Literal(longest))
 
 
 def _distinct(model: Model, lookup: Lookup) -> sql.Composable:
