@@ -253,12 +253,15 @@ def run(options: Options, *, until: str = "constrain") -> RunReport:
     """Carry out every phase up to a target, live or in a window.
 
     In a window the stop hook runs, then the fence refuses stray writes, then the phases go at full speed; the fence
-    falls and the start hook runs when the target is reached. On an error the fence stays up: the operator decides
-    whether to run again or to roll back, and both end with the fence down.
+    falls and the start hook runs when the target is reached. Where the first phase's gate is closed already, nobody is
+    stopped. On an error after that the fence stays up: the operator decides whether to run again or to roll back, and
+    both end with the fence down.
     """
     runner = options.runner()
     with runner.session(f"run --strategy {options.strategy} --until {until}") as ctx:
         window = options.strategy == "window"
+        if window:
+            runner.ask(ctx, until)
         began = time.monotonic()
         if window:
             _hook(ctx, "stop", ctx.model.spec.hooks.stop)

@@ -116,6 +116,17 @@ class Runner:
             if not ledger.state(ctx.conn).done:
                 ledger.forget_baseline(ctx.conn)
 
+    def ask(self, ctx: Context, target: str) -> None:
+        """Ask the gate of the first phase on the way, before a window begins: the application is not stopped in vain.
+
+        Raises:
+            GateClosed: it is closed.
+        """
+        transitions = order.forward(ledger.state(ctx.conn), target)
+        if transitions and transitions[0].direction == "do":
+            _carry_renames(ctx)
+            PHASES[transitions[0].phase].gate(ctx)
+
     @contextmanager
     def fenced(self, ctx: Context) -> Iterator[None]:
         """In a window: the fence is up inside the block. It stays up on an error, and falls when a run succeeds."""

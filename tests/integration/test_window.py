@@ -11,6 +11,8 @@ import mini
 from compare import checksums, dump_schema
 from fix_commands import Commands, Ran
 from fix_servers import Database, template
+from normalform import api
+from normalform.runner import raise_fence
 from resolving import file, line
 
 Make = Callable[..., Database]
@@ -61,9 +63,8 @@ def refused(db: Database) -> bool:
 def test_decisions_are_applied_and_undone_behind_the_fence(normalform: Commands, nf: Nf, db: Database) -> None:
     rows, schema = checksums(db), dump_schema(db, column_order=False)
     decisions = file(normalform.folder, DECIDED)
-    stopped = nf("run", "--strategy", "window")
-    assert stopped.status == 3
-    assert "gate unresolved is closed" in stopped.err
+    with api.Options(db.url, mini.SPEC_TEXT).runner().session("a window that failed") as ctx:
+        raise_fence(ctx)
     assert refused(db)
     assert "rollback --to start" in nf("status").out  # how the fence falls
     assert nf("resolve", "apply", decisions).status == 0
@@ -94,3 +95,16 @@ def test_a_live_rollback_takes_back_a_window_that_failed(normalform: Commands, n
     assert back.status == 0, back.all
     assert checksums(db) == rows
     assert not refused(db)
+
+
+def test_a_gate_that_is_closed_already_stops_nobody(normalform: Commands, nf: Nf, db: Database) -> None:
+    normalform.write("normalform.toml", mini.SPEC_TEXT + "\n[hooks]\nstop = 'touch stopped'\nstart = 'touch started'\n")
+    ran = nf("run", "--strategy", "window", "--until", "expand")
+    assert ran.status == 3
+    assert "gate unresolved is closed" in ran.err
+    assert not (normalform.folder / "stopped").exists()
+    assert not refused(db)
+    assert nf("resolve", "apply", file(normalform.folder, DECIDED)).status == 0
+    assert nf("run", "--strategy", "window", "--until", "expand").status == 0
+    assert (normalform.folder / "stopped").exists()
+    assert (normalform.folder / "started").exists()

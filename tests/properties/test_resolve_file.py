@@ -6,11 +6,12 @@ import csv
 import io
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from normalform.core.decision_file import COLUMNS, Line, describe, escape, read, suggested, unescape, write
+from normalform.core.decision_file import COLUMNS, Line, describe, escape, read, suggested, unescape, write, written
 from normalform.core.mapping import Candidate, Suggestion
 
 # What a text column of PostgreSQL can hold: anything but NUL and halves of surrogate pairs.
@@ -103,3 +104,19 @@ def test_a_suggestion_can_be_read_from_the_file(suggestion: Suggestion) -> None:
     line = Line(0, "r", (), "x", None, suggestion=describe(suggestion))
     [found] = read(write([line]))[0]
     assert suggested(found) == suggestion
+
+
+def test_a_file_is_written_as_its_lines_come() -> None:
+    """There may be more lines than memory holds."""
+    taken = []
+
+    def lines() -> Iterator[Line]:
+        for number in range(3):
+            taken.append(number)
+            yield Line(0, "machine_tags", ("t",), f"text {number}", None)
+
+    parts = written(lines())
+    assert next(parts).startswith(COLUMNS[0])
+    assert taken == []
+    assert "text 0" in next(parts)
+    assert taken == [0]

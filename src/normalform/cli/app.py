@@ -420,6 +420,13 @@ def _guarded(arguments: list[str]) -> int:
     return 0
 
 
+#: What to do where the same command would be refused again, by SQLSTATE.
+_HINTS = {
+    "42501": "connect as the role that owns the tables, with CREATE on the database; the same command then resumes",
+    "25006": "this session is read-only, as on a standby: give the URL of the primary",
+}
+
+
 def _refused(error: psycopg.Error) -> DatabaseRefused:
     """Say what the server said. Its DETAIL may quote a row's values, so it is shown only without --mask."""
     text = error.diag.message_primary or (str(error).strip().splitlines() or ["the connection is gone"])[0]
@@ -427,4 +434,5 @@ def _refused(error: psycopg.Error) -> DatabaseRefused:
         text = f"{text} (SQLSTATE {error.sqlstate})"
     if error.diag.message_detail and not _settings.mask:
         text = f"{text}\n  {error.diag.message_detail}"
-    return DatabaseRefused(f"the database refused: {text}", hint="normalform status; the same command resumes")
+    hint = _HINTS.get(error.sqlstate or "", "normalform status; the same command resumes")
+    return DatabaseRefused(f"the database refused: {text}", hint=hint)

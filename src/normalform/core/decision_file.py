@@ -26,7 +26,7 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .mapping import Candidate, Suggestion
@@ -149,11 +149,20 @@ def storable(text: str) -> bool:
 
 def write(lines: Iterable[Line]) -> str:
     """Return a decision file: UTF-8 is up to the caller, the rest is RFC 4180 with CRLF."""
+    return "".join(written(lines))
+
+
+def written(lines: Iterable[Line]) -> Iterator[str]:
+    """Yield a decision file's header and then each line as it comes, for files that memory need not hold."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    writer.writerows(_cells(line) for line in lines)
-    return out.getvalue()
+    yield out.getvalue()
+    for line in lines:
+        out.seek(0)
+        out.truncate()
+        writer.writerow(_cells(line))
+        yield out.getvalue()
 
 
 def read(text: str) -> tuple[list[Line], list[str]]:

@@ -32,7 +32,7 @@ from ..db.conservation import (
     unkept,
     waived,
 )
-from ..db.execute import Handlers, do_steps, undo_steps
+from ..db.execute import Handlers, do_steps, probe, undo_steps
 from ..db.find_bodies import hidden_readers
 from ..db.ledger import recorded_steps, step_states
 from ..db.work import Context, run_sql
@@ -329,7 +329,15 @@ def _do_archive(ctx: Context, name: str) -> None:
 
 def _do_refill(ctx: Context, name: str) -> None:
     conserved, reference = _conserved(ctx, name)
-    _sweep(ctx, refill_work(conserved, reference), "given their text back")
+    _sweep(ctx, refill_work(conserved, reference, kept=_kept(ctx, conserved, reference)), "given their text back")
+
+
+def _kept(ctx: Context, conserved: Conserved, reference: Reference) -> bool:
+    """Whether the text was never dropped and its archive was finished: its trigger has kept it right ever since."""
+    row = ctx.conn.execute(
+        "SELECT done_at IS NOT NULL FROM normalform.step WHERE id = %s", (f"{PHASE}/{reference.name}/archive",)
+    ).fetchone()
+    return bool(row and row[0]) and probe(ctx.conn, probes.trigger(conserved.name, trigger_names(reference)[-1]))
 
 
 def _sweep(ctx: Context, work: Work, what: str) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import psycopg
 
-from ..core.decision_file import Line, describe, write
+from ..core.decision_file import Line, describe, written
 from ..core.decisions import LOOKUP_PREFIX
-from ..core.mapping import Candidate, Entry, How, Suggestion
+from ..core.mapping import UNRESOLVED, Candidate, Entry, How, Suggestion
 from ..core.model import Model, Reference
 from ..db import ledger
 from ..db.mapping_file import entries, unresolved
@@ -69,20 +70,28 @@ def export_file(
             [f"{name} has no text any more: there is nothing to decide" for name in gone],
             hint="normalform rollback --to constrain",
         )
-    unsettled = list(unresolved(mapping_path))
     known = {r.name for r in model.references}
-    values = [value_line(entry) for entry in unsettled if entry.reference in known]
-    lookups = list(lookup_lines(model, unsettled))
-    colliding = list(collision_lines(conn, model, mapping_path, unsettled)) if collisions else []
+    # The values are read again each time: there may be more of them than memory holds.
+    values, rows = 0, 0
+
+    def counted() -> Iterator[Line]:
+        nonlocal values, rows
+        for entry in unresolved(mapping_path):
+            if entry.reference in known:
+                values, rows = values + 1, rows + entry.rows
+                yield value_line(entry)
+
+    lookups = list(lookup_lines(model, unresolved(mapping_path)))
+    colliding = list(collision_lines(conn, model, mapping_path)) if collisions else []
     new = out.with_name(f".{out.name}.new")
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(write([*values, *lookups, *colliding]))
+            file.writelines(written(chain(counted(), lookups, colliding)))
         new.replace(out)
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror}") from error
-    return ExportReport(str(out), len(values), sum(v.rows for v in values), len(lookups), len(colliding))
+    return ExportReport(str(out), values, rows, len(lookups), len(colliding))
 
 
 def value_line(entry: Entry) -> Line:
@@ -109,16 +118,13 @@ def lookup_lines(model: Model, unsettled: Iterable[Entry]) -> Iterator[Line]:
         yield Line(0, LOOKUP_PREFIX + lookup, entry.scope, candidate.text, candidate.path, rows, (candidate,))
 
 
-def collision_lines(
-    conn: psycopg.Connection, model: Model, mapping_path: Path, unsettled: Sequence[Entry]
-) -> Iterator[Line]:
+def collision_lines(conn: psycopg.Connection, model: Model, mapping_path: Path) -> Iterator[Line]:
     """Yield a line for each lookup row under which rows would collide, suggested folds taken as decided."""
     stored = ledger.installed(conn)
     baseline = ledger.baseline(conn) if stored else {}
     for reference in model.references:
-        folds = [
-            e for e in unsettled if e.reference == reference.name and e.suggestion and e.suggestion.decision == "fold"
-        ]
+        unsettled = entries(mapping_path, reference=reference.name, how=UNRESOLVED)
+        folds = [e for e in unsettled if e.suggestion and e.suggestion.decision == "fold"]
         lines: dict[tuple[tuple[str | None, ...], str], Line] = {}
         texts = _meeting(conn, reference, mapping_path, folds)
         for unique in uniques(model, reference, baseline):

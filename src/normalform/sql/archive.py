@@ -13,7 +13,7 @@ from ..core.model import Reference
 from . import compare
 from .batch import Ground, Heap, Rows, Span, Work, done, locked
 from .quote import column, ledger, table
-from .residue import entry, identity, keys_given, own
+from .residue import entry, given, identity, keys_given, own, own_of
 
 SQL = sql.SQL
 
@@ -70,14 +70,25 @@ def archive_work(conserved: Conserved, reference: Reference) -> Work:
     )
 
 
-def refill_work(conserved: Conserved, reference: Reference) -> Work:
+def refill_work(conserved: Conserved, reference: Reference, *, kept: bool = False) -> Work:
     """Return the work that gives rows their text and qualifier back: their own from the archive, else the key's.
 
     Sync, which is at work again, fills a row that somebody touches on the way past, and it knows no archive. So a row
     with exactly what its key gives takes its own too. (Old code cannot have written that: it starts after rollback.)
+
+    Args:
+        conserved: the table.
+        reference: the reference.
+        kept: the text was never dropped, and the archive has everything that is a row's own. Whatever else a text
+            differs in from what its key gives is then a rename that came when contract had taken the carrying away.
     """
     qualifier = conserved.qualifier(reference)
     pending = _unfilled(conserved, reference)
+    if kept:
+        pending = SQL("({} OR {})").format(pending, _unlike(conserved, reference))
+    follows = SQL("r.now_x IS NULL")
+    if kept:
+        follows = SQL("(r.now_x IS NULL OR (f.key IS NOT NULL AND NOT coalesce({}, false)))")
     assignments = [_assignment(reference.text, "x")]
     differs = [SQL('n.x COLLATE pg_catalog."C" IS DISTINCT FROM n.now_x')]
     if qualifier is not None:
@@ -92,9 +103,9 @@ def refill_work(conserved: Conserved, reference: Reference) -> Work:
             "{keys}, "
             "nf_new AS MATERIALIZED (SELECT r.*, "
             'CASE WHEN e.own_value AND (r.now_x IS NULL OR r.now_x = f.x COLLATE pg_catalog."C") THEN e.value '
-            "WHEN r.now_x IS NULL THEN f.x ELSE r.now_x END AS x, "
+            "WHEN {x_follows} THEN f.x ELSE r.now_x END AS x, "
             "CASE WHEN e.own_qualifier AND (r.now_x IS NULL OR r.now_q IS NOT DISTINCT FROM f.q) THEN e.qualifier "
-            "WHEN r.now_x IS NULL THEN f.q ELSE r.now_q END AS q "
+            "WHEN {q_follows} THEN f.q ELSE r.now_q END AS q "
             "FROM nf_rows r LEFT JOIN nf_keys f ON f.key = r.key LEFT JOIN LATERAL ({entry}) e ON true), "
             "nf_todo AS MATERIALIZED (SELECT n.* FROM nf_new n WHERE {differs}), {locked}, "
             "nf_changed AS (UPDATE ONLY {table} t SET {assignments} FROM nf_locked g WHERE t.ctid = g.tid AND {within} "
@@ -110,6 +121,8 @@ def refill_work(conserved: Conserved, reference: Reference) -> Work:
             pending=pending,
             keys=keys_given(reference.lookup, "nf_rows"),
             entry=entry(reference, SQL("r.i"), SQL("r.key")),
+            x_follows=follows.format(SQL("e.own_value")),
+            q_follows=follows.format(SQL("e.own_qualifier")),
             differs=SQL("({})").format(SQL(" OR ").join(differs)),
             locked=locked(ground, span, "nf_todo", rows),
             assignments=SQL(", ").join(assignments),
@@ -140,6 +153,18 @@ def _unfilled(conserved: Conserved, reference: Reference) -> sql.Composable:
         )
     kept = SQL("EXISTS (SELECT FROM ({}) e WHERE {})").format(entry(reference, identity(conserved, "t"), key), other)
     return SQL("({} OR {})").format(missing, kept)
+
+
+def _unlike(conserved: Conserved, reference: Reference) -> sql.Composable:
+    """Rows whose text or qualifier is not what their key gives, whatever the reason."""
+    qualifier = conserved.qualifier(reference)
+    key = column("t", reference.key)
+    text = SQL("{}::text").format(column("t", reference.text.name))
+    q = compare.label(qualifier, column("t", qualifier.name)) if qualifier else SQL("NULL::text")
+    own_value, own_qualifier = own_of(key, text, q, "f", qualifier is not None)
+    return SQL("({} IS NOT NULL AND EXISTS (SELECT FROM ({}) f WHERE {} OR {}))").format(
+        key, given(reference.lookup, key), own_value, own_qualifier
+    )
 
 
 def _assignment(target: Column, value: str) -> sql.Composable:

@@ -1,9 +1,10 @@
 """Residue: what of a row's text and qualifier its key cannot give back, as conditions and relations.
 
 Decides, row by row, what is the row's *own*: an alias, a folded or merged spelling, a category that is not the key's,
-a text without a key. Text and qualifier are told apart, so that a renamed lookup row still carries the rest. An entry
-names the key that the row had and counts only while the row has it (CORRECTNESS 31). It must never take a text that is
-not filled yet (NULL beside a key) for the row's own.
+a text without a key. A qualifier may be its own beside a text that is not, so that a renamed lookup row still carries
+that; beside a text of its own it always is, since a decision is about both. An entry names the key that the row had and
+counts only while the row has it (CORRECTNESS 31). It must never take a text that is not filled yet (NULL beside a key)
+for the row's own.
 """
 
 from __future__ import annotations
@@ -79,7 +80,11 @@ def own(key: str, x: str, q: str, given_as: str, has_qualifier: bool) -> tuple[s
 def own_of(
     key: sql.Composable, x: sql.Composable, q: sql.Composable, given_as: str, has_qualifier: bool
 ) -> tuple[sql.Composable, sql.Composable]:
-    """Return the two conditions: the text is the row's own, the qualifier is. Bytes decide, not collations."""
+    """Return the two conditions: the text is the row's own, the qualifier is. Bytes decide, not collations.
+
+    A qualifier beside a text of its own is the row's own too: sync does not carry a new path there, since a decision is
+    about both.
+    """
     gives = sql.Identifier(given_as)
     own_value = SQL(
         '({x} IS NOT NULL AND ({key} IS NULL OR {x} COLLATE "C" IS DISTINCT FROM {g}.x COLLATE "C"))'
@@ -88,8 +93,8 @@ def own_of(
         return own_value, SQL("false")
     own_qualifier = SQL(
         "(CASE WHEN {key} IS NULL THEN {q} IS NOT NULL "
-        'ELSE {x} IS NOT NULL AND {q} COLLATE "C" IS DISTINCT FROM {g}.q COLLATE "C" END)'
-    ).format(key=key, q=q, x=x, g=gives)
+        'ELSE {x} IS NOT NULL AND ({q} COLLATE "C" IS DISTINCT FROM {g}.q COLLATE "C" OR {own_value}) END)'
+    ).format(key=key, q=q, x=x, g=gives, own_value=own_value)
     return own_value, own_qualifier
 
 
