@@ -154,14 +154,16 @@ def test_named_columns_give_the_same(database: Callable[..., Database]) -> None:
 def test_a_standby_will_do_and_says_the_same(fresh_pg: Callable[..., Cluster]) -> None:
     cluster = fresh_pg()
     db = cluster.create(LEGACY)
-    here = look(db)
+    cluster.admin(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(sql.Identifier(READER)))
+    db.run(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {READER}")
+    here = look(db, READER)
     data = Path(db.value("SHOW data_directory"))
     cluster.server.stop()
     (data / "standby.signal").touch()
     cluster.server.start()
     with db.connect() as conn, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         conn.execute("CREATE TEMP TABLE t ()")
-    assert replace(look(db), seconds=0) == replace(here, seconds=0)
+    assert replace(look(db, READER), seconds=0) == replace(here, seconds=0)
 
 
 # ------------------------------------------------------------------------------------------ another database
