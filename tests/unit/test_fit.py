@@ -46,7 +46,8 @@ def test_the_scope_is_the_uniques_other_column() -> None:
 def test_a_row_of_another_scope_or_of_none_is_not_found() -> None:
     rows: list[dict[str, object]] = [{"tenant": f"t{i % 3}", "person_name": f"p{i % 5}"} for i in range(30)]
     rows += [{"tenant": "t9", "person_name": "p1"}, {"tenant": None, "person_name": "p1"}, {"tenant": "t1"}]
-    lookup = [*people(), {"id": 99, "tenant": None, "name": "p1"}]  # NULL agrees with nothing, not even with NULL
+    # NULL agrees with nothing, not even with NULL.
+    lookup: list[dict[str, object]] = [*people(), {"id": 99, "tenant": None, "name": "p1"}]
     found = fitted((PEOPLE, "name", lookup), [(FACES, "person_name", rows)])
     [reference] = found.references
     assert (reference.rows, reference.unscoped) == (Rate(30, 32), Rate(32, 32))
