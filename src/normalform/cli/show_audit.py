@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.findings import AuditReport, Finding, Severity
+from . import show_savings
 
 COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
 Rows = Callable[[Finding], Iterator[Mapping[str, Any]]]
@@ -102,6 +103,8 @@ def summary(out: Console, report: AuditReport, findings: tuple[Finding, ...]) ->
         out.print(text)
     for unknown in report.unchecked:
         out.print(f"unknown: {escape(unknown.subject)}: {escape(unknown.what)}: {escape(unknown.why)}", highlight=False)
+    if report.savings is not None:
+        show_savings.show(out, report.savings)
     counts = {s: sum(f.severity is s for f in findings) for s in Severity}
     later = sum(f.closes == "contract" for f in findings)
     errors = f"{counts[Severity.ERROR] - later} errors" + (f", {later} before contract" if later else "")

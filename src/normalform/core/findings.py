@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from .mapping import Tally
 from .phases import ORDER
+from .savings import Savings
 
 #: What stands for a value of a row where values are hidden.
 MASKED = "•••"
@@ -137,6 +138,7 @@ class AuditReport:
         mapping: the local file of the mapping; None when none was kept.
         seconds: wall seconds.
         masked: whether values of rows are hidden.
+        savings: bytes before and after, room and time by phase; None where that cannot be foretold.
     """
 
     database: str
@@ -150,6 +152,7 @@ class AuditReport:
     mapping: str | None = None
     seconds: float = 0.0
     masked: bool = False
+    savings: Savings | None = None
 
     def find(self, code: str, subject: str | None = None) -> Finding | None:
         """Return the finding of that code (about that subject), or None."""
@@ -176,6 +179,7 @@ class AuditReport:
             "mapping_summary": [
                 {"reference": t.reference, "how": t.how.value, "values": t.values, "rows": t.rows} for t in self.tallies
             ],
+            "savings": self.savings.to_json() if self.savings is not None else None,
             "findings": [f.to_json() for f in self.findings],
             "unchecked": [{"subject": u.subject, "what": u.what, "why": u.why} for u in self.unchecked],
         }  # fmt: skip

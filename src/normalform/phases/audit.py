@@ -39,6 +39,7 @@ from ..db import (
     ledger,
     mapping_file,
     ranges,
+    sizes,
     world,
 )
 from ..db import mapping_questions as questions
@@ -107,6 +108,7 @@ def audit(
         with mapping_file.building(mapping_path, **about) as building:
             try:
                 read, tallies = _read(finder, building, sink)
+                saved = sizes.savings(finder, building, read, tallies)
             except psycopg.errors.InsufficientPrivilege as error:
                 what = error.diag.message_primary
                 raise DatabaseRefused(
@@ -125,6 +127,7 @@ def audit(
             mapping=str(mapping_path) if mapping_path is not None else None,
             seconds=time.monotonic() - began,
             masked=mask,
+            savings=saved,
         )
 
 

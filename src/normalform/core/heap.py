@@ -1,0 +1,144 @@
+"""How many blocks a heap takes: as it is, after an UPDATE of its rows in batches, and once it has been rewritten.
+
+A pure model of what the server does with space: new versions go into their own page while it has room, then into space
+that VACUUM has given back, then to the end of the table. Units are bytes unless it says blocks. It must never count
+space as given back before a VACUUM that the batches run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .batches import VACUUM_LEAST_ROWS, VACUUM_SHARE, cut
+from .spec import Vacuum
+
+PAGE = 8192
+#: What a page has for line pointers and tuples.
+USABLE = PAGE - 24
+#: Blocks that one page of each map is about.
+_BLOCKS_FREE, _BLOCKS_VISIBLE = 4000, 32_672
+#: Rows that the other workers change while one of them runs VACUUM, as a share of those between two VACUUMs.
+_MEANWHILE = 0.15
+
+
+@dataclass(frozen=True)
+class Block:
+    """What was read of one block.
+
+    Args:
+        rows: rows in it.
+        bytes: what they take, aligned, with their line pointers.
+        filled: rows of them that get a new version.
+    """
+
+    rows: int
+    bytes: int
+    filled: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table's rows, as a sample of its blocks has them.
+
+    Args:
+        count: rows of the whole table.
+        blocks: blocks of the whole table.
+        now, keyed, final: mean bytes of a row (aligned, with its line pointer) as it is, with the added columns, and
+            rewritten without the dropped ones.
+        sample: the blocks that were read, empty ones too.
+    """
+
+    count: int
+    blocks: int
+    now: float
+    keyed: float
+    final: float
+    sample: Sequence[Block]
+
+    @property
+    def filled_share(self) -> float:
+        """How many of the rows get a new version, 0 to 1."""
+        rows = sum(b.rows for b in self.sample)
+        return sum(b.filled for b in self.sample) / rows if rows else 0.0
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A heap after its rows got new versions.
+
+    Args:
+        blocks: its blocks then.
+        elsewhere: new versions that went to another page, for each row of the table: what every index has to take.
+        intervals: VACUUMs that ran, the last one included.
+    """
+
+    blocks: int
+    elsewhere: float
+    intervals: int
+
+
+def rewritten_blocks(rows: float, row_bytes: float, fillfactor: int = 100) -> int:
+    """Return the blocks of a table that has just been written anew, such as by VACUUM FULL."""
+    if rows < 1:
+        return 0
+    # On average half a row does not fit any more at a page's end.
+    room = USABLE - PAGE * (100 - fillfactor) // 100
+    return math.ceil(rows / max(1.0, room / row_bytes - 0.5))
+
+
+def maps_bytes(blocks: int) -> int:
+    """Return the bytes of the maps of free and visible space that VACUUM makes for so many blocks."""
+    if not blocks:
+        return 0
+    return (2 + math.ceil(blocks / _BLOCKS_FREE) + math.ceil(blocks / _BLOCKS_VISIBLE)) * PAGE
+
+
+def vacuum_rows(rows: Rows, workers: int, vacuum: Vacuum) -> float:
+    """Return how many rows change between two VACUUMs, as the batches run them."""
+    total = rows.count * rows.filled_share
+    if vacuum != "between" or not rows.blocks:
+        return max(total, 1.0)
+    due = max(rows.count * VACUUM_SHARE, VACUUM_LEAST_ROWS)
+    slices = cut(rows.blocks, workers)
+    of_slice = total / len(slices)
+    # VACUUM comes at a slice's end, and the other workers go on meanwhile.
+    rounded = math.ceil(due / max(of_slice, 1.0)) * of_slice
+    return min(total, rounded * (1 + _MEANWHILE * (workers - 1))) or 1.0
+
+
+def filled(rows: Rows, workers: int, vacuum: Vacuum, *, mapped: bool = True) -> Grown:
+    """Return what becomes of a heap whose rows all get a key in batches.
+
+    Args:
+        rows: the table's rows.
+        workers: sessions that work at once.
+        vacuum: when VACUUM runs.
+        mapped: whether room in other pages is known before the first VACUUM.
+    """
+    changed = rows.count * rows.filled_share
+    if not changed or not rows.sample:
+        return Grown(rows.blocks, 0.0, 0)
+    scale = rows.blocks / len(rows.sample)
+    stayed = spare = 0.0
+    for block in rows.sample:
+        free = USABLE - block.bytes
+        own = min(block.filled, max(0, math.floor(free / rows.keyed)))
+        stayed += own
+        spare += max(0, math.floor(free / rows.keyed) - own)
+    stayed, spare = stayed * scale, spare * scale
+    moved = max(0.0, changed - stayed)
+    per_interval = vacuum_rows(rows, workers, vacuum)
+    intervals = max(1, math.ceil(changed / per_interval))
+    room, extended, left = spare if mapped else 0.0, 0.0, changed
+    for number in range(intervals):
+        now = min(per_interval, left)
+        need = now * moved / changed
+        used = min(need, room)
+        extended += need - used
+        # VACUUM: the old versions' room may be used again, and whatever room nobody knew of.
+        room += now * rows.now / rows.keyed - used + (spare if number == 0 and not mapped else 0.0)
+        left -= now
+    blocks = rows.blocks + math.ceil(extended / max(1.0, USABLE / rows.keyed - 0.5))
+    return Grown(blocks, moved / rows.count, intervals)
