@@ -182,6 +182,46 @@ def test_no_function_of_others_is_called_for_the_size_of_an_index(database: Make
     assert report.savings is not None, report.unchecked
 
 
+MADE = """
+CREATE TABLE public.ride (id int PRIMARY KEY, stop text NOT NULL);
+INSERT INTO public.ride SELECT g, 'a stop with a long name ' || g % 4000 FROM generate_series(1, 20000) g;
+CREATE INDEX ix_stop ON public.ride (stop);
+VACUUM ANALYZE public.ride;
+"""
+MADE_SPEC = """
+version = 1
+[lookup.stop]
+table = "public.stops"
+text = "name"
+create = true
+[reference.ride]
+table = "public.ride"
+lookup = "stop"
+text = "stop"
+add = "stop_id"
+"""
+
+
+def build_made(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as conn:
+        for statement in MADE.split(";")[:-1]:
+            conn.execute(statement.encode())
+
+
+def test_a_lookup_to_be_made_counts_too(database: Make, tmp_path: Path) -> None:
+    db = database(template("made_savings", build_made))
+    migration = Migration(db, tmp_path, MADE_SPEC)
+    report = migration.audit()
+    assert report.savings is not None, report.unchecked
+    migration.to("contract")
+    with db.connect("admin") as conn:
+        sizes = {name: (heap, indexes) for name, heap, indexes, _ in conn.execute(SIZES.encode())}
+    for table in report.savings.tables:
+        heap, indexes = sizes[table.table.removeprefix("public.")]
+        assert about(table.contracted.heap, heap, 0.10), table
+        assert about(table.contracted.indexes, indexes, 0.10), table
+
+
 def test_once_the_migration_has_begun_nothing_is_foretold(database: Make, tmp_path: Path) -> None:
     db = database(SMALL)
     Migration(db, tmp_path).to("expand")

@@ -91,6 +91,7 @@ class TableRead:
         indexes: those that stand, then those to come, in the order in which they are built.
         filled_by: the phase that gives every row a new version: ``expand`` or ``backfill``; None for neither.
         reference: whether it has a reference, so that rows are proven and archived.
+        made: expand makes the table.
     """
 
     table: str
@@ -103,6 +104,7 @@ class TableRead:
     indexes: Sequence[IndexRead] = ()
     filled_by: str | None = None
     reference: bool = True
+    made: bool = False
 
 
 @dataclass(frozen=True)
@@ -263,6 +265,8 @@ def table_savings(read: TableRead, *, workers: int, vacuum: Vacuum) -> TableSavi
             sizes = {i.name: i.grown(grown.elsewhere) if i.name in sizes else 0 for i in standing}
             maps = read.maps if vacuum == "never" else max(read.maps, heap.maps_bytes(grown.blocks))
             now = replace(now, heap=grown.blocks * heap.PAGE, other=read.toast + maps)
+        if read.made and phase == "expand":
+            now = replace(now, heap=heap.rewritten_blocks(read.rows.count, read.rows.final) * heap.PAGE)
         coming = [i for i in read.indexes if i.phase == phase]
         for index in coming:
             sizes[index.name] = index.fresh

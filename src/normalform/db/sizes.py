@@ -8,7 +8,7 @@ stays unknown, and the right that it needs is said.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,8 @@ SQL = sql.SQL
 SAMPLE_BLOCKS = 250
 #: Parts in which they are read, evenly spread over the table.
 _PARTS = 25
+#: Percent of a leaf that is filled where keys come in any order.
+_SPLIT_FILL = 69
 #: Types whose equal values may differ in bytes, so that an index on them has no posting lists.
 _NOT_SHARED = ("numeric", "float4", "float8", "jsonb", "interval")
 #: A value of each type that a key may have, of the size that all of them have.
@@ -80,12 +82,14 @@ def savings(
         finder.unknown("savings", "sizes after the migration", problem)
         return None
     builds = table_builds(model)
+    made = [b for b in builds if any(x.planned for x in b.lookups)]
+    builds = [b for b in builds if b not in made]
     facts = _facts(finder, [b.table for b in builds])
     if any(f.page != heap.PAGE for f in facts.values()):
         finder.unknown("savings", "sizes after the migration", f"they are known for blocks of {heap.PAGE} bytes alone")
         return None
     rows = {r.reference: r.rows for r in read}
-    tables = []
+    tables = [_to_make(model, building, b) for b in made]
     for one in builds:
         count = rows[one.references[0].name] if one.references else _lookup_rows(building, one.lookups[0])
         groups = {r.name: _group_sizes(building, r) for r in one.references}
@@ -107,7 +111,8 @@ def _problem(model: Model, read: Sequence[ReferenceRead]) -> str | None:
     unread = {r.name for r in model.references} - {r.reference for r in read}
     if unread:
         return f"{', '.join(sorted(unread))} could not be read"
-    kinds = {t.name: t.kind for t in [*(r.table for r in model.references), *(x.table for x in model.lookups)]}
+    lookups = [x for x in model.lookups if not x.planned]
+    kinds = {t.name: t.kind for t in [*(r.table for r in model.references), *(x.table for x in lookups)]}
     odd = [str(name) for name, kind in kinds.items() if kind != "r"]
     return f"{', '.join(odd)} is no plain table" if odd else None
 
@@ -137,6 +142,40 @@ def _facts(finder: Finder, tables: Sequence[Table]) -> dict[int, _Facts]:
 def _lookup_rows(building: Building, lookup: Lookup) -> int:
     [(rows,)] = building.db.execute("SELECT count(*) FROM scratch.lookup_row WHERE lookup = ?", (lookup.name,))
     return int(rows)
+
+
+def _to_make(model: Model, building: Building, builds: TableBuilds) -> TableRead:
+    """A lookup that expand makes: one row for each text of a scope, as the references have them."""
+    names = [r.name for x in builds.lookups for r in model.references_of(x)]
+    marks = ", ".join("?" * len(names))
+    [(count, length)] = building.db.execute(
+        "SELECT count(*), coalesce(avg(length(CAST(text AS BLOB))), 0) FROM (SELECT DISTINCT v.scope, v.text "  # noqa: S608
+        f"FROM value v JOIN reference r ON r.id = v.reference WHERE r.name IN ({marks}) AND v.text IS NOT NULL)",
+        names,
+    )
+    texts = {c.name for c in builds.table.columns if c.is_text}
+
+    def width(columns: Iterable[str | None], header: int) -> float:
+        return (header + sum(length + 1 if name in texts else 8 for name in columns) + 7) // 8 * 8
+
+    row = width([c.name for c in builds.table.columns], 24) + 4
+    groups = (Group(1, count),)
+    coming = [(i.name, i, "expand") for i in builds.table.indexes]
+    coming += [(b.index.name or f"({n})", b.index, b.phase) for n, b in enumerate(builds.built)]
+    indexes = [
+        IndexRead(
+            name,
+            0,
+            groups,
+            width([c.column for c in index.columns], 8),
+            phase=phase,
+            # What stands when the rows come in any order is filled as splits leave it.
+            fillfactor=_SPLIT_FILL if index in builds.table.indexes and index.columns[0].column in texts else 90,
+        )
+        for name, index, phase in coming
+    ]
+    rows = heap.Rows(count, 0, row, row, row, ())
+    return TableRead(str(builds.table.name), rows, 0, indexes=indexes, reference=False, made=True)
 
 
 def _group_sizes(building: Building, reference: Reference) -> tuple[Group, ...]:
