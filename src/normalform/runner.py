@@ -140,6 +140,8 @@ class Runner:
         module = PHASES[transition.phase]
         undo = transition.direction == "undo"
         ctx.check_stop()
+        if not undo:
+            _refuse_another_spec(ctx)
         _carry_renames(ctx)
         # Either way before the record: a closed gate leaves the phase as it was, neither half done nor half undone.
         gate = getattr(module, "undo_gate", None) if undo else module.gate
@@ -159,6 +161,20 @@ class Runner:
         ctx.point(f"{transition.phase}:finished")
         ctx.sink(Event("phase", transition.phase, "undone" if undo else "done", data={"seconds": seconds}))
         ctx.model = read_model(ctx.conn, ctx.model.spec)
+
+
+def _refuse_another_spec(ctx: Context) -> None:
+    """Refuse to go on from expand with a spec that names other key columns than expand made."""
+    if "expand" not in ledger.state(ctx.conn).done:
+        return
+    missing = [f"{r.table.name} has no column {r.key} (reference {r.name})" for r in ctx.model.references
+               if not r.key_present]  # fmt: skip
+    if missing:
+        raise GateClosed(
+            "spec",
+            [*missing, "expand was done with another spec"],
+            hint="the former spec, or normalform rollback --to resolve with it and then expand with this one",
+        )
 
 
 def _carry_renames(ctx: Context) -> None:

@@ -271,6 +271,15 @@ def test_a_phase_before_its_time(nf: Run, command: tuple[str, ...]) -> None:
     assert nf("--json", *command).json["error"] == "GateClosed"
 
 
+def test_a_spec_that_is_not_the_one_of_expand(normalform: Commands, nf: Run, db: Database) -> None:
+    assert nf("run", "--until", "expand").status == 0
+    normalform.write("normalform.toml", mini.SPEC_TEXT.replace('add = "keyword_id"', 'add = "kw_id"'))
+    ran = nf("backfill")
+    assert ran.status == 3
+    assert "machine_tags has no column kw_id (reference machine_tags)" in ran.err
+    assert nf("rollback", "--to", "start").status == 0  # by what the ledger has recorded
+
+
 def test_what_is_unresolved_keeps_expand_closed(nf: Run, db: Database) -> None:
     db.run(ORPHAN)
     ran = nf("expand")
