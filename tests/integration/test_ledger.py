@@ -49,6 +49,13 @@ def test_it_is_there_whole_or_not_at_all(db: Database, monkeypatch: pytest.Monke
         assert ledger.installed(conn)
 
 
+def test_a_schema_of_its_name_that_is_somebody_elses_is_left_alone(db: Database) -> None:
+    db.run("CREATE SCHEMA normalform; CREATE TABLE normalform.theirs (id int)")
+    with Connector(db.url).open() as conn, pytest.raises(DatabaseRefused, match="holds no ledger of ours"):
+        ledger.install(conn)
+    assert db.rows("SELECT relname FROM pg_class WHERE relnamespace = 'normalform'::regnamespace") == [("theirs",)]
+
+
 def test_it_goes_without_a_trace(db: Database) -> None:
     with Connector(db.url).open() as conn:
         ledger.install(conn)

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from acceptance.migration import Migration, assert_same, look
 from fix_servers import Database, template
+from normalform.errors import ProofFailed
 
 Make = Callable[..., Database]
 
@@ -135,3 +137,12 @@ def test_a_reference_that_is_added_to_the_spec_after_resolve(database: Make, tmp
     assert db.rows(WRONG) == []
     whole.back("start")
     assert_same(look(db, exact=False), before)
+
+
+def test_a_text_too_long_to_be_decided_is_named(database: Make, tmp_path: Path) -> None:
+    db = database(TEMPLATE)
+    db.run(
+        "UPDATE street SET country = (SELECT string_agg(md5(g::text), '') FROM generate_series(1, 400) g) WHERE id = 7"
+    )
+    with pytest.raises(ProofFailed, match=r"street\.country holds a text that no lookup row has and that is too long"):
+        Migration(db, tmp_path, SPEC).to("expand")

@@ -51,9 +51,18 @@ def ddl() -> str:
 
 
 def install(conn: psycopg.Connection) -> None:
-    """Make the ledger; one transaction, so that it is there whole or not at all."""
-    with conn.transaction():
-        conn.execute(ddl())
+    """Make the ledger; one transaction, so that it is there whole or not at all.
+
+    Raises:
+        DatabaseRefused: a schema of that name stands, and is not a ledger.
+    """
+    try:
+        with conn.transaction():
+            conn.execute(ddl())
+    except psycopg.errors.DuplicateSchema as error:
+        raise DatabaseRefused(
+            "schema normalform exists and holds no ledger of ours", hint="ALTER SCHEMA normalform RENAME TO …"
+        ) from error
 
 
 def uninstall_sql() -> str:

@@ -15,6 +15,7 @@ from psycopg import sql
 
 from ..core.mapping import UNRESOLVED, Entry, How
 from ..core.model import Reference
+from ..errors import ProofFailed
 from ..sql.shapes import STORED
 from .mapping_read import RESOLVED, resolved
 from .work import Context, run_sql, transaction
@@ -149,10 +150,18 @@ def _store(ctx: Context, conn: psycopg.Connection, reference: Reference) -> None
     }
     name = f"mapping:{reference.name}"
     conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-    with transaction(ctx, conn, name):
-        lapsed = run_sql(ctx, conn, f"{name}:lapsed", SQL(_LAPSED).format(**parts)).rowcount
-        for number, statement in enumerate(_STATEMENTS):
-            run_sql(ctx, conn, f"{name}:{number}", SQL(statement).format(**parts))
+    try:
+        with transaction(ctx, conn, name):
+            lapsed = run_sql(ctx, conn, f"{name}:lapsed", SQL(_LAPSED).format(**parts)).rowcount
+            for number, statement in enumerate(_STATEMENTS):
+                run_sql(ctx, conn, f"{name}:{number}", SQL(statement).format(**parts))
+    except psycopg.errors.ProgramLimitExceeded as error:
+        text = f"{reference.table.name}.{reference.text.name}"
+        raise ProofFailed(
+            f"{text} holds a text that no lookup row has and that is too long to be decided: "
+            f"{error.diag.message_primary}",
+            hint=f"find it by octet_length({reference.text.name}) > 2600, and shorten it or set it to NULL",
+        ) from error
     if lapsed:
         text = f"{lapsed} decisions have lapsed: the lookup rows that they name are gone"
         ctx.say("note", name, text)
