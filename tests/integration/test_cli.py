@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -114,7 +115,7 @@ def test_a_plan_says_how_uniques_stand_until_contract(nf: Run) -> None:
     shown = " ".join(nf("plan", "constrain").out.split())
     assert "contract makes it so" in shown
     # Contract takes back what constrain would have made, before there is any.
-    assert "DROP INDEX IF EXISTS public.uq_machine_tags_keyword_id" in " ".join(statements("contract"))
+    assert any(re.fullmatch(r"DROP INDEX .*public\.uq_machine_tags_keyword_id", s) for s in statements("contract"))
     now = statements("constrain", "--uniques", "deferrable")
     assert len(now) == 2
     assert now[1].endswith("DEFERRABLE INITIALLY IMMEDIATE")
