@@ -9,12 +9,14 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
 
 import normalform
 from documentation.pages import DOCS, Block, Page
+from documentation.preloaded import installed
 from fix_servers import Database, template
 from normalform import api
 from normalform.api import Options
@@ -52,21 +54,22 @@ class Reader:
     def __init__(self, db: Database, folder: Path) -> None:
         self.db, self.folder = db, folder
         self.printed = ""
-        programs = folder / ".programs"
-        programs.mkdir()
-        program = f"#!/bin/sh\nexec {sys.executable} -c 'from normalform.cli import main; main()' \"$@\"\n"
-        (programs / "normalform").write_text(program)
-        (programs / "normalform").chmod(0o755)
+        self.programs = folder / ".programs"
+        self.programs.mkdir()
         for file in EXAMPLE.iterdir():
             shutil.copy(file, folder)
         self.environment = {
             **os.environ, "NORMALFORM_DATABASE_URL": db.url, "COLUMNS": "220", "NO_COLOR": "1", "PAGER": "cat",
             "HOME": str(folder), "PSQLRC": os.devnull, "PYTHONPATH": str(Path(normalform.__file__).parents[1]),
-            "PATH": os.pathsep.join([str(programs), str(db.server.bin_dir), os.environ["PATH"]]),
+            "PATH": os.pathsep.join([str(self.programs), str(db.server.bin_dir), os.environ["PATH"]]),
         }  # fmt: skip
 
     def follow(self, page: Page) -> None:
         """Do all that the page says, in order; the first thing that does not go as it says is a failure."""
+        with TemporaryDirectory(prefix="nf-") as short, installed(self.programs / "normalform", Path(short) / "s"):
+            self._follow(page)
+
+    def _follow(self, page: Page) -> None:
         for block in page.blocks:
             where = f"{page.path}:{block.line}"
             if block.kind == "file":
