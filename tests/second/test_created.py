@@ -48,6 +48,7 @@ def test_the_audit_says_what_will_be_made_and_changes_nothing(database: Make, tm
     assert_same(look(db), before)
 
 
+@pytest.mark.slow
 def test_a_text_without_a_qualifier_that_will_stand_under_several_is_found(database: Make, tmp_path: Path) -> None:
     db = database(TEMPLATE)
     db.run('UPDATE "Air;port".meals SET course = NULL WHERE id IN (4, 8)')
@@ -64,6 +65,7 @@ def test_a_text_without_a_qualifier_that_will_stand_under_several_is_found(datab
     migration.back("start")
 
 
+@pytest.mark.slow
 def test_what_the_findings_advise_can_be_done(database: Make, tmp_path: Path) -> None:
     db = database(TEMPLATE)
     db.run("""UPDATE "Air;port".meals SET course = NULL WHERE id IN (4, 8);
@@ -87,6 +89,7 @@ def test_what_the_findings_advise_can_be_done(database: Make, tmp_path: Path) ->
         assert_same(look(db, exact=False), before)
 
 
+@pytest.mark.slow
 def test_a_text_too_long_for_an_index_is_found_and_one_that_means_nothing_gets_no_row(
     database: Make, tmp_path: Path
 ) -> None:
@@ -109,6 +112,7 @@ def test_a_text_too_long_for_an_index_is_found_and_one_that_means_nothing_gets_n
     migration.back("start")
 
 
+@pytest.mark.slow
 def test_forth_back_and_forth_beside_writers(database: Make, tmp_path: Path) -> None:
     db, twin = database(TEMPLATE), database(TEMPLATE)
     migration = Migration(db, tmp_path, SPEC)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from string import Template
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -95,6 +96,7 @@ add = {_toml(n["added"])}
 """
 
 
+@pytest.mark.slow
 @settings(
     max_examples=3,
     deadline=None,

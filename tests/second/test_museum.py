@@ -7,6 +7,7 @@ Both kinds of writers write between the phases. The owner who does all this is n
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ import pytest
 from acceptance.migration import CHANGING, Migration, assert_same, look
 from fix_servers import Database
 from normalform import api
-from second.museum import SPEC, TEMPLATE, check_truth, museum
+from normalform.core.decision_file import read
+from second.museum import PERSON, SPEC, TEMPLATE, check_truth, museum
 from second.writers import Pair, untouched
 
 Make = Callable[..., Database]
@@ -57,3 +59,42 @@ def test_forth_back_and_forth_beside_writers(database: Make, tmp_path: Path) -> 
     assert_same(look(db, exact=False), look(twin, exact=False))
     migration.to("contract")
     migration.assert_true()
+
+
+#: Texts that nobody knows, what is decided of each, and whose key it then has.
+UNKNOWN = {
+    "שלום עולם ": ("fold", "", "שלום עולם"),
+    "ИТОГО\x01\r\n": ("choose", str(PERSON["\x01\x02\x1f"]), "\x01\x02\x1f"),
+    '"; DROP, \t': ("create", "", '"; DROP, \t'),
+    "👩‍👩‍👧": ("choose", str(PERSON["👩‍👩‍👧‍👦"]), "👩‍👩‍👧‍👦"),
+    "=cmd()": ("drop", "", None),
+}
+
+
+@pytest.mark.slow
+def test_decisions_on_texts_of_every_kind(database: Make, tmp_path: Path) -> None:
+    db = database(TEMPLATE)
+    with db.connect() as owner:
+        for number, text in enumerate(UNKNOWN, 8000):
+            owner.execute(
+                'INSERT INTO "Mu""se;um"."Wörks" ("inv no", title, "made by", museum, wing, "sty""le", era) '
+                "VALUES (%s, 'unknown', %s, 1, 'north', 'oil', 'early')",
+                (number, text),
+            )
+    before = look(db, exact=False)
+    migration = Waiving(db, tmp_path, SPEC)
+    of_person = '"Mu""se;um"."Wörks" w JOIN "Mu""se;um"."Robert\'); drop" p ON p."Nr." = "made by; id"'
+    mapping, out = tmp_path / "mapping.sqlite", tmp_path / "decisions.csv"
+    migration.audit(mapping)
+    api.resolve_export(migration.options, mapping, out)
+    lines, problems = read(out.read_text("utf-8"))
+    assert problems == []
+    asked = {line.text: line for line in lines if line.text in UNKNOWN}
+    assert set(asked) == set(UNKNOWN), "each comes out of the file as it stands in the row"
+    migration.decide(replace(line, decision=UNKNOWN[text][0], target=UNKNOWN[text][1]) for text, line in asked.items())
+    migration.to("contract")
+    wanted = [(n, name) for n, (_, _, name) in enumerate(UNKNOWN.values(), 8000) if name is not None]
+    keyed = f'SELECT w."inv no", p."Na;me" FROM {of_person} WHERE "inv no" BETWEEN 8000 AND 8999 ORDER BY 1'
+    assert db.rows(keyed) == wanted
+    migration.back("start")
+    assert_same(look(db, exact=False), before)
