@@ -6,8 +6,9 @@ import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
+from rapidfuzz.distance import OSA
 
-from normalform.core.similar import fold, near
+from normalform.core.similar import fold, left_out
 
 # Letters that case and form change, combining marks out of order, ligatures, full width, Hangul, final sigma.
 AWKWARD = "aAßẞſσςΣİıﬁﬀǅᾳͅΐ\u0301\u0308\u0323\u0327éÅÅ각ㄱ가ｔＴ①㎏\u00a0 \t\u3000x"
@@ -34,13 +35,20 @@ def test_ascii_folds_as_lower_case(text: str) -> None:
     assert fold(text) == text.strip().lower() == fold(text.upper())
 
 
-@given(TEXTS, st.lists(TEXTS, max_size=8), st.integers(1, 4))
-def test_near_texts_are_few_good_and_in_order(text: str, choices: list[str], limit: int) -> None:
-    def scorer(text: str, choices: object, limit: int, lowest: float) -> list[tuple[int, float]]:
-        return [(i, 100.0 * (c == text) + 70.0 + i % 10) for i, c in enumerate(given_choices)]
+@given(st.text(AWKWARD + "ab", max_size=8), st.text(AWKWARD + "ab", max_size=8))
+def test_two_texts_one_typing_error_apart_have_a_form_in_common(one: str, other: str) -> None:
+    common = left_out(one) & left_out(other)
+    edits = OSA.distance(one, other)
+    assert common or edits > 1
+    assert not common or edits <= 2, "what has one in common is never far"
 
-    given_choices = choices
-    found = near(text, choices, scorer, limit)
-    assert len(found) <= limit
-    assert [s for _, s in found] == sorted((s for _, s in found), reverse=True)
-    assert all(s >= 75.0 for _, s in found)
+
+@given(st.text("abcé ", min_size=1, max_size=8), st.integers(0, 7), st.sampled_from("abcxé"), st.integers(0, 3))
+def test_every_kind_of_error_is_met(text: str, at: int, letter: str, kind: int) -> None:
+    at %= len(text)
+    after = text[at + 1 :]
+    made = (
+        text[:at] + letter + text[at:], text[:at] + after, text[:at] + letter + after,
+        text[:at] + after[:1] + text[at] + after[1:],
+    )[kind]  # fmt: skip
+    assert left_out(text) & left_out(made)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 
 from normalform.core.mapping import Candidate
-from normalform.core.similar import fold, near, suggest_absent, suggest_ambiguous, suggest_fold, suggest_near
+from normalform.core.similar import (
+    Near,
+    fold,
+    in_rank,
+    likeness,
+    suggest_absent,
+    suggest_ambiguous,
+    suggest_fold,
+    suggest_near,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,13 +33,6 @@ def test_texts_that_do_not(one: str, other: str) -> None:
     assert fold(one) != fold(other)
 
 
-def test_near_texts_are_the_best_few_above_the_limit() -> None:
-    def scorer(text: str, choices: Sequence[str], limit: int, lowest: float) -> list[tuple[int, float]]:
-        return [(i, float(len(c))) for i, c in enumerate(choices)]
-
-    assert near("x", ["a" * 80, "b" * 74, "c" * 99, "d" * 80, "e" * 76], scorer) == [(2, 99.0), (0, 80.0), (3, 80.0)]
-
-
 TREE, OTHER = Candidate("10", "tree", "nature"), Candidate("9", "tree", "travel")
 
 
@@ -44,9 +44,30 @@ def test_only_one_row_is_suggested() -> None:
         100.0,
     )
     assert suggest_fold([TREE, OTHER]) is None and suggest_fold([]) is None
-    nearest = suggest_near([TREE, OTHER], [90.04, 80.0])
+    nearest = suggest_near([Near(90.04, False, TREE), Near(80.0, False, OTHER)])
     assert nearest is not None and (nearest.decision, nearest.target, nearest.score) == ("choose", "10", 90.0)
-    assert suggest_near([TREE, OTHER], [90.0, 90.0]) is None and suggest_near([], []) is None
+    assert suggest_near([Near(90.0, False, TREE), Near(90.0, False, OTHER)]) is None and suggest_near([]) is None
+    own = suggest_near([Near(90.0, True, TREE), Near(90.0, False, OTHER)])
+    assert own is not None and (own.target, own.score) == ("10", 90.0), "the qualifier leads, and is no likeness"
+
+
+def test_candidates_stand_in_order_of_likeness_and_each_text_once_before_any_again() -> None:
+    rows = [Candidate(str(n), text, path) for n, (text, path) in enumerate(
+        [("oak", "a"), ("oak", "b"), ("oat", "a"), ("oar", "c"), ("boat", "a")])]  # fmt: skip
+    found = [Near(score, False, row) for score, row in zip((80, 80, 80, 80, 90), rows, strict=True)]
+    assert [n.candidate.key for n in in_rank(reversed(found))] == ["4", "0", "3", "2", "1"]
+    found[1] = Near(80, True, rows[1])
+    assert [n.candidate.key for n in in_rank(found)] == ["1", "4", "0", "3", "2"]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "edits", "length", "score"),
+    [(90.0, 1, 8, 90.0), (75.0, 1, 8, 87.5), (60.0, 3, 8, None), (50.0, 1, 2, 50.0), (0.0, 1, 1, None), (76, 9, 9, 76)],
+)
+def test_one_typing_error_is_shown_however_short_the_word(
+    ratio: float, edits: int, length: int, score: float | None
+) -> None:
+    assert likeness(ratio, edits, length) == score
 
 
 def test_ambiguous_values_are_merged_or_split_or_left() -> None:

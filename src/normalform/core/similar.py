@@ -1,13 +1,15 @@
 """When two texts are the same but for form, case or surrounding space, and which texts come near another one.
 
 Decides what *folds* means everywhere in Normalform. A near miss is only ever a suggestion with a score: nothing here
-decides a value. Likeness is measured by a function that is passed in, so that this stays standard library.
+decides a value. What two texts have in common is measured elsewhere: this stays standard library.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from .mapping import Candidate, Suggestion
 
@@ -15,9 +17,8 @@ from .mapping import Candidate, Suggestion
 NEAR = 75.0
 #: How many candidates an unresolved value is shown with.
 SHOWN = 3
-
-#: (text, choices, how many, lowest score) → (index of the choice, score), best first.
-Scorer = Callable[[str, Sequence[str], int, float], Sequence[tuple[int, float]]]
+#: Likeness that standing under the value's own qualifier is worth in the order of candidates, and in nothing else.
+OWN_PATH = 12.0
 
 
 def fold(text: str) -> str:
@@ -31,17 +32,55 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
-def near(text: str, choices: Sequence[str], scorer: Scorer, limit: int = SHOWN) -> list[tuple[int, float]]:
-    """Return which choices come near a text: (index, score from 0 to 100), best first, ties in the order of choices.
+def left_out(text: str) -> set[str]:
+    """Return a text and what it becomes when any one character is left out.
+
+    Two texts that one typing error makes of each other (a character more, fewer or another, or two neighbours the wrong
+    way round) have one of these in common, so that such pairs are found without comparing each with each.
+    """
+    return {text, *(text[:i] + text[i + 1 :] for i in range(len(text)))}
+
+
+@dataclass(frozen=True)
+class Near:
+    """A lookup row that comes near a value: its likeness from 0 to 100, and whether it has the value's qualifier."""
+
+    score: float
+    own_path: bool
+    candidate: Candidate
+
+    @property
+    def rank(self) -> float:
+        """What candidates are ordered by."""
+        return self.score + OWN_PATH * self.own_path
+
+
+def likeness(ratio: float, edits: int, length: int) -> float | None:
+    """Return how alike two texts are, from 0 to 100; None where it is not worth showing.
 
     Args:
-        text: a folded text.
-        choices: folded texts.
-        scorer: measures likeness.
-        limit: how many at most.
+        ratio: of what they share to both, 0 to 100, as RapidFuzz has it.
+        edits: typing errors between them; two neighbours the wrong way round are one.
+        length: characters of the longer one.
     """
-    found = sorted(scorer(text, choices, limit, NEAR), key=lambda pair: (-pair[1], pair[0]))
-    return [(index, score) for index, score in found if score >= NEAR][:limit]
+    score = max(ratio, 100.0 * (1 - edits / max(length, 1)))
+    # One error in a word of three letters leaves little in common, and is one error nevertheless.
+    return score if score >= NEAR or (edits == 1 and length > 1) else None
+
+
+def in_rank(found: Iterable[Near]) -> list[Near]:
+    """Return candidates in the order in which they are shown; of equal ones, each text once before any again."""
+    ordered = sorted(found, key=lambda n: (-n.rank, n.candidate.text, n.candidate.path or "", n.candidate.key))
+    seen = Counter[tuple[str, float]]()
+    times = []
+    for one in ordered:
+        seen[one.candidate.text, one.rank] += 1
+        times.append(seen[one.candidate.text, one.rank])
+    return [one for _, _, one in sorted(zip(times, range(len(times)), ordered, strict=True), key=_placed)]
+
+
+def _placed(entry: tuple[int, int, Near]) -> tuple[float, int, int]:
+    return -entry[2].rank, entry[0], entry[1]
 
 
 def suggest_fold(candidates: Sequence[Candidate]) -> Suggestion | None:
@@ -51,11 +90,12 @@ def suggest_fold(candidates: Sequence[Candidate]) -> Suggestion | None:
     return Suggestion("fold", candidates[0].key, 100.0, f"differs from {candidates[0].text!r} by form, case or spaces")
 
 
-def suggest_near(candidates: Sequence[Candidate], scores: Sequence[float]) -> Suggestion | None:
-    """Return the suggestion for a value that comes near these rows, best first: ``choose`` when one row leads."""
-    if not candidates or (len(scores) > 1 and scores[1] == scores[0]):
+def suggest_near(found: Sequence[Near]) -> Suggestion | None:
+    """Return the suggestion for a value that comes near these rows, in rank: ``choose`` when one row leads."""
+    if not found or (len(found) > 1 and found[1].rank == found[0].rank):
         return None
-    return Suggestion("choose", candidates[0].key, round(scores[0], 1), f"like {candidates[0].text!r}")
+    best = found[0].candidate
+    return Suggestion("choose", best.key, round(found[0].score, 1), f"like {best.text!r}")
 
 
 def suggest_ambiguous(candidates: Sequence[Candidate], *, qualified: bool) -> Suggestion | None:

@@ -1,7 +1,8 @@
 """What may be meant by values that nothing decides: candidates and a suggestion for each, in the mapping file.
 
-Decides how much work likeness may cost: values with most rows first, so many comparisons and no more. It must never
-decide a value: people do, in a decision file. Texts that fold to the same are found for every value, however many.
+Decides how much work likeness may cost. Texts that fold to the same are found for every value, however many; texts one
+typing error away for so many values, those with most rows first, in one pass over the lookup; others by comparing each
+with each, so many comparisons and no more. It must never decide a value: people do, in a decision file.
 """
 
 from __future__ import annotations
@@ -11,16 +12,29 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from rapidfuzz import fuzz, process
+from rapidfuzz.distance import OSA
 
 from ..core.mapping import Candidate, Suggestion
 from ..core.model import Reference
-from ..core.similar import fold, near, suggest_absent, suggest_ambiguous, suggest_fold, suggest_near
+from ..core.similar import (
+    NEAR,
+    Near,
+    fold,
+    in_rank,
+    left_out,
+    likeness,
+    suggest_absent,
+    suggest_ambiguous,
+    suggest_fold,
+    suggest_near,
+)
 from .mapping_file import Building
 
 #: Values of a reference that are compared with the lookup's texts, those with most rows first.
-COMPARED_VALUES = 5_000
-#: Comparisons for one reference; about five seconds.
+COMPARED_VALUES = 10_000
+#: Comparisons of each with each for one reference; about five seconds.
 COMPARISONS = 30_000_000
+_Row = tuple[str, str, str, str | None]
 #: Candidates kept for a value.
 KEPT = 20
 
@@ -48,7 +62,7 @@ _BY_ALIAS = (
     "WHERE v.id BETWEEN ? AND ? AND v.how = 'ambiguous' AND v.found = 0 ORDER BY v.id, a.text, a.key"
 )
 _LONELY = (
-    "SELECT value, scope, fold FROM (SELECT * FROM scratch.orphan "
+    "SELECT value, scope, fold, qualifier FROM (SELECT * FROM scratch.orphan "
     "WHERE value NOT IN (SELECT value FROM scratch.folded) ORDER BY rows DESC, value LIMIT ?) ORDER BY scope, value"
 )
 
@@ -103,35 +117,87 @@ def _near(db: sqlite3.Connection, lookup: str) -> int:
     [(waiting,)] = db.execute(
         "SELECT count(*) FROM scratch.orphan WHERE value NOT IN (SELECT value FROM scratch.folded)"
     ).fetchall()
-    compared = 0
+    passed = 0
     for scope, rows in groupby(db.execute(_LONELY, (COMPARED_VALUES,)).fetchall(), key=lambda row: row[1]):
         [(size,)] = db.execute(
             "SELECT count(*) FROM scratch.lookup_row WHERE lookup = ? AND scope = ?", (lookup, scope)
         )
-        lonely = list(rows)
-        # A scope is compared as far as the budget goes, so that one huge scope does not starve the others' small ones.
-        lonely = lonely[: max(0, budget // max(size, 1))]
-        compared += len(lonely)
-        budget -= size * len(lonely)
-        if lonely and size:
-            _near_in_scope(db, lookup, scope, lonely)
-    return int(waiting) - compared
+        scoped = _Scope(db, lookup, scope, [_Lonely(row[0], row[2], row[3]) for row in rows])
+        if size:
+            scoped.one_error_away()
+            # A scope is compared as far as the budget goes, so that one huge scope does not starve the small ones.
+            compared = scoped.compare(budget // size)
+            budget -= size * compared
+        passed += len(scoped.lonely)
+        scoped.keep()
+    return int(waiting) - passed
 
 
-def _near_in_scope(db: sqlite3.Connection, lookup: str, scope: str, lonely: Sequence[tuple[int, str, str]]) -> None:
-    best: dict[int, list[tuple[float, Candidate]]] = {}
-    for chunk in _chunks(db, lookup, scope):
-        folds = [row[0] for row in chunk]
-        for value, _, text in lonely:
-            for index, score in near(text, folds, _ratio):
-                best.setdefault(value, []).append((score, Candidate(*chunk[index][1:])))
-    for value, found in best.items():
-        found.sort(key=lambda pair: (-pair[0], pair[1].text, pair[1].path or "", pair[1].key))
-        candidates = [candidate for _, candidate in found][:KEPT]
-        _keep(db, value, candidates, suggest_near(candidates, [score for score, _ in found]))
+class _Lonely:
+    """A value that folds to no lookup text, and what comes near it so far."""
+
+    def __init__(self, value: int, text: str, qualifier: str | None) -> None:
+        self.value, self.text, self.qualifier = value, text, qualifier
+        self.found: dict[str, Near] = {}
+        self.close = False  # a row is one typing error away: nothing that is further would come before it
+
+    def take(self, row: _Row) -> None:
+        """Take a lookup row (fold, key, text, path) among the candidates, if it is like enough."""
+        edits = OSA.distance(self.text, row[0])
+        score = likeness(fuzz.ratio(self.text, row[0]), edits, max(len(self.text), len(row[0])))
+        if score is None:
+            return
+        self.close |= edits <= 1
+        self.found[row[1]] = Near(score, self.qualifier is not None and row[3] == self.qualifier, Candidate(*row[1:]))
+        if len(self.found) > 10 * KEPT:
+            self.found = {n.candidate.key: n for n in in_rank(self.found.values())[:KEPT]}
 
 
-def _chunks(db: sqlite3.Connection, lookup: str, scope: str) -> Iterator[list[tuple[str, str, str, str | None]]]:
+class _Scope:
+    """A scope's lookup rows, and the values that are looked for among them."""
+
+    def __init__(self, db: sqlite3.Connection, lookup: str, scope: str, lonely: Sequence[_Lonely]) -> None:
+        self.db, self.lookup, self.scope, self.lonely = db, lookup, scope, lonely
+
+    def one_error_away(self) -> None:
+        """Find the rows that one typing error makes of a value; memory holds the values' forms, never the lookup's."""
+        forms: dict[str, list[_Lonely]] = {}
+        for one in self.lonely:
+            for form in left_out(one.text):
+                forms.setdefault(form, []).append(one)
+        lengths = {len(form) for form in forms}
+        for chunk in _chunks(self.db, self.lookup, self.scope):
+            for row in chunk:
+                if len(row[0]) not in lengths and len(row[0]) - 1 not in lengths:
+                    continue
+                met = {one.value: one for form in left_out(row[0]) & forms.keys() for one in forms[form]}
+                for one in met.values():
+                    one.take(row)
+
+    def compare(self, most: int) -> int:
+        """Compare values to which nothing is close with every row, so many of them at most; return how many."""
+        waiting = [one for one in self.lonely if not one.close][:most]
+        if not waiting:
+            return 0
+        for chunk in _chunks(self.db, self.lookup, self.scope):
+            folds = [row[0] for row in chunk]
+            for one in waiting:
+                best = process.extract(
+                    one.text, folds, scorer=fuzz.ratio, processor=None, limit=KEPT, score_cutoff=NEAR
+                )
+                for _, _, index in best:
+                    one.take(chunk[index])
+        return len(waiting)
+
+    def keep(self) -> None:
+        """Store what was found."""
+        for one in self.lonely:
+            found = in_rank(one.found.values())[:KEPT]
+            if found:
+                _keep(self.db, one.value, [n.candidate for n in found], suggest_near(found))
+
+
+def _chunks(db: sqlite3.Connection, lookup: str, scope: str) -> Iterator[list[_Row]]:
     """Yield a scope's lookup rows (fold, key, text, path), not too many at a time."""
     cursor = db.execute(
         "SELECT fold, key, text, path FROM scratch.lookup_row WHERE lookup = ? AND scope = ? ORDER BY fold, path, key",
@@ -139,11 +205,6 @@ def _chunks(db: sqlite3.Connection, lookup: str, scope: str) -> Iterator[list[tu
     )
     while chunk := cursor.fetchmany(50_000):
         yield chunk
-
-
-def _ratio(text: str, choices: Sequence[str], limit: int, lowest: float) -> list[tuple[int, float]]:
-    found = process.extract(text, choices, scorer=fuzz.ratio, processor=None, limit=limit, score_cutoff=lowest)
-    return [(index, score) for _, score, index in found]
 
 
 def _absent(db: sqlite3.Connection, span: tuple[int, int], reference: Reference) -> None:
