@@ -30,8 +30,8 @@ test: install   ## all tests, on PostgreSQL 18 and 16, with a sample of the cras
 test-fast: install  ## under two minutes: what is not slow, on PostgreSQL 18
 	NORMALFORM_TEST_VERSIONS=18 $(RUN_PYTEST) -m "not chaos and not slow"
 
-test-matrix: install  ## all integration tests and the second database, on the PostgreSQL 15 of Debian
-	NORMALFORM_TEST_VERSIONS=15 $(RUN_PYTEST) -m "not chaos" tests/integration tests/second
+test-matrix: install  ## integration and acceptance tests and the second database, on the PostgreSQL 15 of Debian
+	NORMALFORM_TEST_VERSIONS=15 $(RUN_PYTEST) -m "not chaos" tests/integration tests/acceptance tests/second
 
 chaos: install  ## every crash point there is, each killed and resumed
 	NORMALFORM_CHAOS=all $(RUN_PYTEST) tests/crash

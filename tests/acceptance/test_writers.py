@@ -80,10 +80,19 @@ class Pair:
     def write(self, *, old: bool, new: bool) -> None:
         """Writes one round to both: by old code, by new code, or by either in turn."""
         self.round += 1
+        self.give_equal_ids()
         if old:
             self.both((w.text, w.text) for w in OLD)
         if new:
             self.both((w.key or w.text, w.text) for w in [*NEW, RENAME])
+
+    def give_equal_ids(self) -> None:
+        """Rows that the engine made, of decisions, have taken ids on one side alone."""
+        for table in TABLES:
+            sequence = self.db.value(f"SELECT pg_get_serial_sequence('{table}', 'id')")
+            last = max(db.value(f"SELECT nextval('{sequence}')") for db in (self.db, self.twin))
+            for db in (self.db, self.twin):
+                db.run(f"SELECT setval('{sequence}', {last})")
 
     def both(self, statements: Iterable[tuple[str, str]]) -> None:
         """Runs pairs of statements: the first on the database, the second on its twin."""

@@ -24,6 +24,7 @@ BUSY = template("busy", script(mini.SCHEMA, mini.DATA, MORE))
 TWICE = {
     "old: 23505 uq_machine_tags": "a tag that the picture has",
     "new: 23505 uq_machine_tags": "the same",
+    "new: 23505 uq_machine_tags_keyword_id_new": "the same, while contract builds it, or its undo takes it back",
     "new: 23505 uq_machine_tags_keyword_id": "the same, said by the successor; old code's upserts must never meet it",
 }
 CARRIED = "the text is carried at once, in opposite order to another writer of several rows (CORRECTNESS 11)"

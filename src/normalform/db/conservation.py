@@ -35,9 +35,11 @@ SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid), pg_catalog
   JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
  WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
    AND (d.deptype = 'n' OR d.deptype = 'a' AND d.objsubid > 0)
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend own WHERE d.objsubid = 0 AND own.deptype = 'a'
-                     AND (own.classid, own.objid, own.objsubid) = (d.classid, d.objid, 0)
-                     AND own.refclassid = d.refclassid AND own.refobjid = d.refobjid)
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend own
+                     JOIN pg_catalog.pg_attribute c ON c.attrelid = own.refobjid AND c.attnum = own.refobjsubid
+                    WHERE d.objsubid = 0 AND own.deptype = 'a' AND c.attname = ANY (%(columns)s::text[])
+                      AND (own.classid, own.objid, own.objsubid) = (d.classid, d.objid, 0)
+                      AND own.refclassid = d.refclassid AND own.refobjid = d.refobjid)
    AND d.refobjid = pg_catalog.to_regclass(%(table)s) AND a.attname = ANY (%(columns)s::text[])
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
                      JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace

@@ -184,7 +184,8 @@ def retrying(ctx: Context, step: Step, attempt: Callable[[], None]) -> None:
             if error.sqlstate not in RETRYABLE or ctx.conn.closed:
                 raise
             holders = lock_holders(ctx.conn, step.table)
-            ctx.say("wait", step.id, f"try {number + 1}: {step.table} is held by {holders}; again in {seconds:.1f} s")
+            what = step.table or step.object
+            ctx.say("wait", step.id, f"try {number + 1}: {what} is held by {holders}; again in {seconds:.1f} s")
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             ctx.check_stop()
@@ -196,8 +197,10 @@ def lock_holders(conn: psycopg.Connection, table: str) -> str:
 
     Args:
         conn: a session outside a transaction.
-        table: the table's name as a step displays it.
+        table: the table's name as a step displays it; empty where a step locks none, and waits for renames under way.
     """
+    if not table:
+        return "a rename that has not committed"
     rows = conn.execute(
         "SELECT a.pid, coalesce(nullif(a.application_name, ''), '?'), coalesce(a.state, 'state unknown'), "
         "extract(epoch FROM clock_timestamp() - a.xact_start)::int "
