@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.rows import dict_row
 
 import mini
@@ -24,6 +25,7 @@ from normalform.db.connect import Connector
 from normalform.db.mapping_file import about, entries, unresolved
 from normalform.errors import DatabaseRefused, SpecError
 from normalform.phases.audit import audit, iter_rows
+from normalform.sql.quote import render
 
 CLEAN = template("audit_clean", SCHEMA)
 MINI = template("audit_mini", mini.SCHEMA + mini.DATA)
@@ -174,6 +176,29 @@ def test_the_mapping_holds_every_value_and_what_may_be_meant(database: Callable[
     )
     assert exact["bridge", None].path == "travel"
     assert about(file)["database"] == db.name
+
+
+def test_texts_with_what_separates_them_in_the_mapping_come_whole(
+    database: Callable[..., Database], tmp_path: Path
+) -> None:
+    """Control characters that packed rows and sheets use, in lookup and reference, alone and within a text."""
+    db, file = database(CLEAN), tmp_path / "m.sqlite"
+    texts = ["\x1f", "\x1e", "a\x1fb", "a\x1eb", "a\nb", "", " ", "\\N", "é\x1f", "A\x1fB"]
+    for text in texts:
+        db.run(
+            render(
+                sql.SQL(
+                    "INSERT INTO keywords (category_id, keyword) VALUES (1, {t}); "
+                    "INSERT INTO tags (image_id, tenant_id, keyword, category) VALUES (1, 't', {t}, 'nature')"
+                ).format(t=sql.Literal(text))
+            )
+        )
+    report = run(db, mapping=file)
+    found = {e.text: e for e in entries(file, reference="tags") if e.qualifier == "nature" and e.scope == ("t",)}
+    assert set(found) == set(texts)
+    assert {(e.how, e.rows, e.path) for e in found.values()} == {(How.EXACT, 1, "nature")}
+    # Unlike by case: "a_b" with the one character in it. "\x1f", "\x1e", "" and " " fold to nothing, all of them.
+    assert {(f.code, f.count) for f in report.findings if f.severity != "info"} == {("NF103", 6)}
 
 
 def test_decisions_in_the_ledger_count(database: Callable[..., Database], engine: Callable[..., Any]) -> None:

@@ -63,7 +63,10 @@ def test_select_rights_and_a_read_only_role_are_enough(db: Database, tmp_path: P
 
 
 def test_no_transaction_stays_open_and_no_lock_is_left(db: Database) -> None:
-    """Between two tables the audit's sessions hold nothing: no snapshot, no lock, no advisory lock."""
+    """Between two tables a session of the audit holds nothing: no snapshot, no lock, no advisory lock.
+
+    Another one may be in the midst of a statement then; none is ever in a transaction without one.
+    """
     seen: list[tuple[object, ...]] = []
     query = (
         "SELECT a.state, a.backend_xmin IS NULL, a.xact_start IS NULL, "
@@ -77,7 +80,7 @@ def test_no_transaction_stays_open_and_no_lock_is_left(db: Database) -> None:
 
     audit(Connector(db.url), parse(SPEC), mapping_path=None, sink=sink)
     assert len(seen) >= 10
-    assert set(seen) == {("idle", True, True, 0)}
+    assert {row for row in seen if row[0] != "active"} == {("idle", True, True, 0)}
 
 
 def test_a_standby_will_do(fresh_pg: Callable[..., Cluster], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz.distance import OSA
 
-from normalform.core.similar import fold, left_out
+from normalform.core.similar import fold, fold_all, left_out
 
 # Letters that case and form change, combining marks out of order, ligatures, full width, Hangul, final sigma.
 AWKWARD = "aAßẞſσςΣİıﬁﬀǅᾳͅΐ\u0301\u0308\u0323\u0327éÅÅ각ㄱ가ｔＴ①㎏\u00a0 \t\u3000x"
@@ -18,6 +18,11 @@ TEXTS = st.one_of(st.text(AWKWARD, max_size=6), st.text(st.characters(exclude_ca
 @given(TEXTS)
 def test_folding_what_is_folded_changes_nothing(text: str) -> None:
     assert fold(fold(text)) == fold(text)
+
+
+@given(st.lists(TEXTS, max_size=8))
+def test_many_texts_fold_as_each_does(texts: list[str]) -> None:
+    assert fold_all(texts) == [fold(text) for text in texts]
 
 
 @given(TEXTS)

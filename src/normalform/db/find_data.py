@@ -14,12 +14,13 @@ from psycopg import sql
 from ..core.catalog import Index
 from ..core.findings import Severity
 from ..core.model import Lookup, Reference
+from ..sql import compare
 from ..sql import findings as rows_sql
 from ..sql import lookup_findings as lookups_sql
 from ..sql.quote import column, render
 from . import mapping_questions as questions
 from . import ranges
-from .finder import Finder, several
+from .finder import Asked, Finder, several
 from .mapping_file import Building
 
 SQL = sql.SQL
@@ -89,14 +90,26 @@ def _near_lookup(finder: Finder, building: Building, lookup: Lookup) -> None:
                    numbers={"values": len(values)}, more=more)  # fmt: skip
 
 
-def find_across(finder: Finder, building: Building, lookup: Lookup, numbers: Mapping[str, int]) -> None:
-    """Add what the names that stand under several qualifiers mean for the references, once all have been read."""
-    if not lookup.has_qualifier:
-        return
-    query = lookups_sql.several(lookup)
-    asked = finder.ask(lookup.name, "NF102", query)
+def ask_several(finder: Finder, lookup: Lookup) -> Asked | None:
+    """Return the names that stand under several qualifiers; None where there can be none, or no answer came."""
+    return finder.ask(lookup.name, "NF102", lookups_sql.several(lookup)) if lookup.has_qualifier else None
+
+
+def find_across(
+    finder: Finder, building: Building, lookup: Lookup, numbers: Mapping[str, int], asked: Asked | None
+) -> None:
+    """Add what the names that stand under several qualifiers mean for the references, once all have been read.
+
+    Args:
+        finder: where the finding goes.
+        building: the mapping.
+        lookup: the lookup.
+        numbers: the references' numbers in the mapping, by name.
+        asked: what :func:`ask_several` gave.
+    """
     if asked is None or asked.count == 0:
         return
+    query = lookups_sql.several(lookup)
     own = [n for name, n in numbers.items() if finder.model.reference(name).lookup.name == lookup.name]
     join = questions.join_on_text(building, own)
     ambiguous = sum(questions.rows_of(building, n, "ambiguous") for n in own)
@@ -204,8 +217,9 @@ def _collisions(finder: Finder, reading: questions.Reading, reference: Reference
     by_qualifier = reference.qualifier is not None and any(c.column == reference.qualifier.name for c in index.columns)
     if not by_qualifier and reading.literal and not questions.any_folded(building, number):
         return
+    lax = not compare.plain(reference)
     for suggested in (False, True):
-        values, more = questions.sharing(building, number, by_qualifier=by_qualifier, suggested=suggested)
+        values, more = questions.sharing(building, number, by_qualifier=by_qualifier, suggested=suggested, lax=lax)
         if not values:
             continue
         rows = _count_collisions(finder, building, reference, index, values)

@@ -63,6 +63,23 @@ class Finder:
         self.findings: list[Finding] = []
         self.unchecked: list[Unchecked] = []
 
+    def on(self, conn: psycopg.Connection) -> Finder:
+        """Return another finder that asks in another session, and keeps what it finds to itself."""
+        return Finder(
+            conn,
+            self.model,
+            stored=self.stored,
+            hide=self.hide,
+            longest=self.longest,
+            first_blocks=self.first_blocks,
+            sink=self.sink,
+        )
+
+    def take(self, other: Finder) -> None:
+        """Take over what another finder has found."""
+        self.findings += other.findings
+        self.unchecked += other.unchecked
+
     def ask(self, subject: str, what: str, query: sql.Composable) -> Asked | None:
         """Run a query of offenders; None when the server would not answer, which is noted."""
         counted = SQL("SELECT count(*) OVER () AS nf_count, z.* FROM ({}) z LIMIT {}").format(

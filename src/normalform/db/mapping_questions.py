@@ -7,17 +7,22 @@ nothing; must never hold more than a bounded number of values in memory.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from ..core.mapping import How, Tally
-from .mapping_file import Building
+from ..sql.sheets import KINDS, lists_of
+from .mapping_file import Building, unfold
 
 #: Values that a finding's SQL names one by one, at most.
 LISTED = 20_000
 #: Offenders shown with a finding.
 SAMPLES = 5
+#: Keys that are sought on sheets at once; for more of them, sheets are unfolded.
+SHARED = 100_000
 
 Listed = tuple[tuple[str | None, ...], str, str | None, str, str]
 
@@ -59,20 +64,16 @@ class Reading:
         self.db.execute("DROP TABLE IF EXISTS scratch.sums")
         self.db.execute("CREATE TABLE scratch.sums (how TEXT, note TEXT, textless INTEGER, n INTEGER, rows INTEGER)")
         span = (self.first, self.last)
-        # Nearly all entries are of these two kinds; adding them up without grouping spares a sort of everything.
-        for how in ("exact", "qualified"):
-            self.db.execute(
-                "INSERT INTO scratch.sums SELECT * FROM (SELECT ?1, NULL, 0, count(*) AS n, sum(rows) FROM value "
-                "WHERE id BETWEEN ?2 AND ?3 AND how = ?1 AND note IS NULL AND text IS NOT NULL) WHERE n > 0",
-                (how, *span),
-            )
         self.db.execute(
             "INSERT INTO scratch.sums SELECT how, note, text IS NULL, count(*), sum(rows) FROM value "
-            "WHERE id BETWEEN ? AND ? AND (how NOT IN ('exact', 'qualified') OR note IS NOT NULL OR text IS NULL) "
-            "GROUP BY how, note, text IS NULL",
+            "WHERE id BETWEEN ? AND ? GROUP BY how, note, text IS NULL",
             span,
         )
         self._sums = self.db.execute("SELECT how, note, textless, n, rows FROM scratch.sums").fetchall()
+        for kind, count, rows in self.db.execute(
+            "SELECT kind, sum(n), sum(rows) FROM sheet WHERE reference = ? GROUP BY kind", (number,)
+        ):
+            self._sums.append((KINDS[kind][0], None, 0, count, rows))
 
     @property
     def totals(self) -> tuple[int, int, int]:
@@ -128,6 +129,19 @@ def rows_of(building: Building, number: int, how: str) -> int:
     return int(found[0])
 
 
+def by_rows(building: Building, number: int) -> list[tuple[int, int]]:
+    """Return (rows, values): how many values of a reference stand in so many rows, by rows."""
+    found = building.db.execute(
+        "SELECT rows, count(*) FROM value WHERE id BETWEEN ? AND ? AND text IS NOT NULL GROUP BY rows",
+        building.span(number),
+    )
+    counted = Counter[int](dict(found))
+    for _, _, scopes, body in building.sheets(number):
+        for rows, values in Counter(lists_of(body, scopes)[-3]).items():
+            counted[int(rows)] += values
+    return sorted(counted.items())
+
+
 def any_folded(building: Building, number: int) -> bool:
     """Whether an orphan of the reference folds to one lookup row."""
     found = building.db.execute(
@@ -153,7 +167,33 @@ def join_on_text(building: Building, numbers: Sequence[int]) -> dict[str, int]:
         "FROM value WHERE how = 'qualified' AND reference IN (" + marks + ") GROUP BY reference, scope, text)",
         tuple(numbers),
     )
+    for number in numbers:
+        for sheets in _by_slot(building, number, "qualified"):
+            v, r, lowest, highest = _joined(sheets)
+            values, rows, least, most = values + v, rows + r, least + lowest, most + highest
     return {"values": values, "rows": rows, "wrong_at_least": least, "wrong_at_most": most}
+
+
+def _by_slot(building: Building, number: int, how: str) -> Iterator[list[tuple[int, str]]]:
+    """Yield (columns of the scope, sheet) of a reference's sheets of values decided so, those of a slot together."""
+    for _, found in groupby(building.sheets(number), key=lambda sheet: sheet[0]):
+        yield [(scopes, body) for _, kind, scopes, body in found if KINDS[kind][0] == how]
+
+
+def _joined(sheets: list[tuple[int, str]]) -> tuple[int, int, int, int]:
+    """Return values, rows, and the rows that a join on scope and text gets wrong, at least and at most."""
+    named: dict[tuple[str, ...], list[tuple[int, int]]] = {}
+    for scopes, body in sheets:
+        *names, _, rows, _, found = lists_of(body, scopes)
+        for name, pair in zip(zip(*names, strict=True), zip(map(int, rows), map(int, found), strict=True), strict=True):
+            named.setdefault(name, []).append(pair)
+    values = total = least = most = 0
+    for pairs in named.values():
+        counts = [pair[0] for pair in pairs]
+        own = sum(counts)
+        values, total, least = values + len(counts), total + own, least + own - max(counts)
+        most += own - (0 if len(counts) < pairs[0][1] else min(counts))
+    return values, total, least, most
 
 
 def near_lookup(building: Building, lookup: str) -> tuple[list[tuple[tuple[str | None, ...], str]], int, int]:
@@ -207,7 +247,9 @@ def folded(building: Building, number: int) -> tuple[list[Listed], int, int, int
     return listed, sum(row[5] for row in found), found[0][6] - len(found), found[0][7]
 
 
-def sharing(building: Building, number: int, *, by_qualifier: bool, suggested: bool) -> tuple[list[Listed], int]:
+def sharing(
+    building: Building, number: int, *, by_qualifier: bool, suggested: bool, lax: bool
+) -> tuple[list[Listed], int]:
     """Return the values that mean one lookup row together with other values that a unique index tells apart.
 
     Args:
@@ -215,6 +257,7 @@ def sharing(building: Building, number: int, *, by_qualifier: bool, suggested: b
         number: the reference's number there.
         by_qualifier: the index holds the qualifier too, so that it also tells apart equal texts.
         suggested: take orphans that fold onto a row as if that were decided.
+        lax: different texts may be equal to a lookup row's, as the lookup compares them.
 
     Returns:
         (scope, text, qualifier, text, key), those of one key together, at most :data:`LISTED`; and how many beyond.
@@ -227,16 +270,39 @@ def sharing(building: Building, number: int, *, by_qualifier: bool, suggested: b
         "FROM scratch.folded f JOIN value v ON v.id = f.value WHERE ?3 AND f.reference = ?4 AND f.key IS NOT NULL",
         (*building.span(number), suggested, number),
     )
+    _add_from_sheets(building, number, every=by_qualifier or lax)
     different = "min(text) <> max(text)"
     if by_qualifier:
         different += " OR count(DISTINCT coalesce('=' || qualifier, '')) > 1"
     found = db.execute(
         "SELECT scope, text, qualifier, key, count(*) OVER () FROM scratch.means WHERE key IN ("  # noqa: S608 - ours alone
-        "SELECT key FROM scratch.means GROUP BY key HAVING " + different + ") ORDER BY key, id LIMIT ?",
+        "SELECT key FROM scratch.means GROUP BY key HAVING "
+        + different
+        + ") ORDER BY key, id, text, qualifier LIMIT ?",
         (LISTED,),
     ).fetchall()
     listed = [(tuple(json.loads(s)), x, q, x, key) for s, x, q, key, _ in found]
     return listed, (found[0][4] - len(found) if found else 0)
+
+
+def _add_from_sheets(building: Building, number: int, *, every: bool) -> None:
+    """Add the values on sheets that may share their key with another text: all, or those of keys that others have too.
+
+    Where texts are compared by their bytes, all values on sheets that mean one row have one text, the row's own.
+    """
+    db = building.db
+    shared: set[str] = set()
+    if not every:
+        found = db.execute("SELECT DISTINCT key FROM scratch.means LIMIT ?", (SHARED + 1,)).fetchall()
+        shared, every = {key for (key,) in found}, len(found) > SHARED
+    if not every and not shared:
+        return
+    with building.transaction():
+        for _, kind, scopes, body in building.sheets(number):
+            if not every and shared.isdisjoint(lists_of(body, scopes)[-2]):
+                continue
+            some = [(e[0], e[1], e[2], e[5]) for e in unfold(kind, scopes, body) if every or e[5] in shared]
+            db.executemany("INSERT INTO scratch.means (scope, text, qualifier, key) VALUES (?, ?, ?, ?)", some)
 
 
 def add_together(building: Building, part: int, rows: Any) -> None:

@@ -85,8 +85,10 @@ def each(
         yield 0, 0
 
 
-def stream(conn: psycopg.Connection, query: str, *, row_factory: Any = tuple_row) -> Iterator[Any]:
-    """Yield a query's rows as they come, a thousand at a time: neither side keeps them all.
+def stream(
+    conn: psycopg.Connection, query: str, *, row_factory: Any = tuple_row, together: int = 1000
+) -> Iterator[Any]:
+    """Yield a query's rows as they come, some at a time: neither side keeps them all.
 
     Unlike a server-side cursor this lets the server plan for all the rows, in parallel, and its time limit covers them.
 
@@ -94,8 +96,9 @@ def stream(conn: psycopg.Connection, query: str, *, row_factory: Any = tuple_row
         conn: the session.
         query: one statement; a ``%`` in it means itself.
         row_factory: psycopg's, what a row is.
+        together: rows that are in memory at once; few where a row is large.
     """
-    size = 1000 if psycopg.capabilities.has_stream_chunked() else 1
+    size = together if psycopg.capabilities.has_stream_chunked() else 1
     with conn.cursor(row_factory=row_factory) as cursor:
         yield from cursor.stream(query.encode(), size=size)
 

@@ -25,6 +25,7 @@ from ..core.model import Lookup, Model, Reference
 from ..core.savings import IndexRead, Savings, TableRead, foretell
 from ..sql import sizes as queries
 from ..sql.quote import column, raw, table
+from . import mapping_questions as questions
 from .finder import Finder
 from .mapping_file import Building
 
@@ -181,11 +182,7 @@ def _to_make(model: Model, building: Building, builds: TableBuilds) -> TableRead
 def _group_sizes(building: Building, reference: Reference) -> tuple[Group, ...]:
     """How many values of a reference stand in how many rows: nearly what its keys will."""
     [(number,)] = building.db.execute("SELECT id FROM reference WHERE name = ?", (reference.name,))
-    found = building.db.execute(
-        "SELECT rows, count(*) FROM value WHERE id BETWEEN ? AND ? AND text IS NOT NULL GROUP BY rows",
-        building.span(number),
-    )
-    return tuple(Group(rows, keys) for rows, keys in found)
+    return tuple(Group(rows, keys) for rows, keys in questions.by_rows(building, number))
 
 
 class _TableReader:

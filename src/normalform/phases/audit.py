@@ -11,7 +11,7 @@ import hashlib
 import pickle
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,20 +43,25 @@ from ..db import (
     world,
 )
 from ..db import mapping_questions as questions
+from ..db.audit_read import read_lookup, read_reference
+from ..db.beside import Beside, beside, one_at_a_time
 from ..db.connect import MARK, Connector, refuse_transaction_pooler
-from ..db.finder import Finder
+from ..db.finder import Asked, Finder
 from ..db.inspect import inspect
 from ..db.mapping_file import Building
 from ..db.suggestions import suggest
 from ..errors import BehindPooler, DatabaseRefused
-from ..sql import findings as rows_sql
 from ..sql import server_findings
-from ..sql.quote import render
 
 __all__ = ["AuditReport", "audit", "iter_rows"]
 
-SETTINGS = {"default_transaction_read_only": "on", "work_mem": "64MB"}
-Read = Callable[[int, int], None]
+SETTINGS = {"default_transaction_read_only": "on", "work_mem": "96MB"}
+#: Only while tables are read; the small questions to the catalogs want the server's own.
+READING = {
+    "enable_nestloop": "off",  # a misjudged size must not turn a join into a probe for each row
+    "enable_mergejoin": "off",  # sorting a million texts by their collation takes longer than all the rest
+    "enable_sort": "off",
+}
 #: Rows fetched at once where every offender is listed.
 FETCHED = 2_000
 
@@ -87,7 +92,7 @@ def audit(
         DatabaseRefused: a table may not be read, or is not readable in ranges of that length.
         UsageError: the mapping file cannot be written.
     """
-    began = time.monotonic()
+    began, sink = time.monotonic(), one_at_a_time(sink)
     pooled = _behind_pooler(connector)
     if pooled is not None:
         return pooled
@@ -107,7 +112,8 @@ def audit(
         }
         with mapping_file.building(mapping_path, **about) as building:
             try:
-                read, tallies = _read(finder, building, sink)
+                _set(conn, READING)
+                read, tallies = _read(finder, building, connector)
                 saved = sizes.savings(finder, building, read, tallies)
             except psycopg.errors.InsufficientPrivilege as error:
                 what = error.diag.message_primary
@@ -209,9 +215,13 @@ def _behind_pooler(connector: Connector) -> AuditReport | None:
 @contextmanager
 def _session(connector: Connector, role: str) -> Iterator[psycopg.Connection]:
     with connector.open(role) as conn:
-        for name, value in SETTINGS.items():
-            conn.execute("SELECT set_config(%s, %s, false)", (name, value))
+        _set(conn, SETTINGS)
         yield conn
+
+
+def _set(conn: psycopg.Connection, settings: Mapping[str, str]) -> None:
+    for name, value in settings.items():
+        conn.execute("SELECT set_config(%s, %s, false)", (name, value))
 
 
 def _ledger_readable(conn: psycopg.Connection) -> bool:
@@ -227,80 +237,59 @@ def _ledger_readable(conn: psycopg.Connection) -> bool:
     return True
 
 
-def _read(finder: Finder, building: Building, sink: Sink) -> tuple[list[ReferenceRead], list[Tally]]:
+def _read(finder: Finder, building: Building, connector: Connector) -> tuple[list[ReferenceRead], list[Tally]]:
+    """Read lookups in one session and references in another: while the server resolves, the client folds."""
     model = finder.model
     hidden = _hidden_tables(finder)
     lookups = [x for x in model.lookups if not x.planned and not _reads(x) & hidden]
-    for lookup in lookups:
-        _read_lookup(finder, building, lookup, sink)
-    building.end_lookups()
-    for lookup in lookups:
-        find_data.find_in_lookup(finder, building, lookup)
-    read, tallies, numbers = [], list[Tally](), dict[str, int]()
-    for reference in model.references:
-        if _left_out(finder, reference, hidden):
-            continue
-        began = time.monotonic()
-        number = building.begin_reference(reference.name)
-        _read_reference(finder, building, reference, sink)
-        ranges_read = building.end_reference()
+    numbers, ranges_read, seconds = dict[str, int](), dict[str, int](), dict[str, float]()
+    several: dict[str, Asked | None] = {}
+    with _session(connector, "audit-lookups") as conn, building.beside() as aside:
+        _set(conn, READING)
+        other = finder.on(conn)
+
+        def read_lookups(work: Beside) -> None:
+            for lookup in lookups:
+                read_lookup(other, aside, lookup, check=work.check)
+            aside.end_lookups()
+            for lookup in lookups:
+                work.check()
+                find_data.find_in_lookup(other, aside, lookup)
+                several[lookup.name] = find_data.ask_several(other, lookup)
+
+        with beside(conn, read_lookups) as work:
+            for reference in model.references:
+                if _left_out(finder, reference, hidden):
+                    continue
+                began = time.monotonic()
+                numbers[reference.name] = building.begin_reference(reference.name)
+                read_reference(finder, building, reference, check=work.raise_failure)
+                ranges_read[reference.name] = building.end_reference()
+                seconds[reference.name] = time.monotonic() - began
+    finder.take(other)
+    read, tallies = [], list[Tally]()
+    for reference in (r for r in model.references if r.name in numbers):
+        began, number = time.monotonic(), numbers[reference.name]
         skipped = suggest(building, number, reference)
         if skipped:
             what = f"{skipped:,} values were not compared with {reference.lookup.table.name}"
             finder.unknown(reference.name, "suggestions", f"{what}: those with most rows came first")
         reading = questions.Reading(building, number)
         find_data.find_in_reference(finder, reading, reference)
-        numbers[reference.name] = number
         tallies += reading.tallies(reference.name)
         rows, nulls, values = reading.totals
         read.append(
             ReferenceRead(
                 reference.name, str(reference.table.name), reference.lookup.name, reference.spec.required,
-                rows, nulls, values, ranges_read, time.monotonic() - began,
+                rows, nulls, values, ranges_read[reference.name],
+                seconds[reference.name] + time.monotonic() - began,
             )
         )  # fmt: skip
     for lookup in lookups:
-        find_data.find_across(finder, building, lookup, numbers)
+        find_data.find_across(finder, building, lookup, numbers, several[lookup.name])
     for lookup in (x for x in model.lookups if x.planned):
         find_created.find(finder, building, lookup, numbers)
     return read, tallies
-
-
-def _read_lookup(finder: Finder, building: Building, lookup: Lookup, sink: Sink) -> None:
-    conn = finder.conn
-
-    def read(first: int, end: int) -> None:
-        query = render(rows_sql.lookup_entries(lookup, first, end))
-        building.add_lookup_range(lookup.name, ranges.stream(conn, query))
-
-    for _ in _progress(finder, lookup.table.oid, f"audit/{lookup.name}", read, building.forget_lookup_range, sink):
-        pass
-    if lookup.aliases is not None:
-        with ranges.limited(conn, finder.longest):
-            building.add_aliases(lookup.name, ranges.stream(conn, render(rows_sql.alias_entries(lookup))))
-
-
-def _read_reference(finder: Finder, building: Building, reference: Reference, sink: Sink) -> None:
-    conn = finder.conn
-
-    def read(first: int, end: int) -> None:
-        query = render(rows_sql.entries(reference, first, end, stored=finder.stored))
-        building.add_range(ranges.stream(conn, query))
-
-    for _ in _progress(finder, reference.table.oid, f"audit/{reference.name}", read, building.forget_range, sink):
-        building.settle()
-
-
-def _progress(
-    finder: Finder, relation: int, name: str, read: Read, forget: Callable[[], None], sink: Sink
-) -> Iterator[None]:
-    """Read a table range by range, say how far, and yield after each one."""
-    sink(Event("progress", name, done=0, total=ranges.blocks(finder.conn, relation), unit="blocks"))
-    for done, total in ranges.each(
-        finder.conn, relation, read, forget, longest=finder.longest, first_blocks=finder.first_blocks
-    ):
-        sink(Event("progress", name, done=done, total=total, unit="blocks"))
-        yield
 
 
 def _hidden_tables(finder: Finder) -> set[QName]:

@@ -97,7 +97,8 @@ def note(reference: Reference) -> sql.Composable:
 def entries(reference: Reference, first: int, end: int, *, stored: bool) -> sql.Composable:
     """Return a query of the distinct values in a block range, resolved: the columns of :data:`ENTRY`, key as text.
 
-    ``path`` is NULL where it is the row's own qualifier, which it nearly always is.
+    ``path`` is NULL where it is the row's own qualifier, which it nearly always is. Instead of ``scope`` there are the
+    scope's columns, s1 and so on.
     """
     n = len(reference.scope)
     grouped: sql.Composable = columns(
@@ -112,15 +113,13 @@ def entries(reference: Reference, first: int, end: int, *, stored: bool) -> sql.
         grouped=grouped,
     )
     return SQL(
-        "SELECT {scope}, z.x::text, z.q, z.rows, z.how, z.id::text, "
-        "CASE WHEN z.path IS DISTINCT FROM z.q THEN z.path END, {note}, z.found FROM ({resolved}) z"
-    ).format(
-        scope=json_scope("z", n), note=note(reference), resolved=shapes.resolve_all(reference, values, stored=stored)
-    )
+        "SELECT {scope}z.x AS text, z.q AS qualifier, z.rows, z.how, z.id AS key, "
+        "CASE WHEN z.path IS DISTINCT FROM z.q THEN z.path END AS path, {note} AS note, z.found FROM ({resolved}) z"
+    ).format(scope=_scope("z", n), note=note(reference), resolved=shapes.resolve_all(reference, values, stored=stored))
 
 
 def lookup_entries(lookup: Lookup, first: int, end: int) -> sql.Composable:
-    """Return a query (scope, text, key, path) of the lookup rows in a block range that a reference can reach."""
+    """Return a query (s1 …, text, key, path) of the lookup rows in a block range that a reference can reach."""
     n = len(lookup.scope)
     rows = shapes.lookup_rows(lookup, where=in_blocks("l", first, end))
     path = SQL("l.own") if lookup.path is None else SQL("p.path")
@@ -130,8 +129,8 @@ def lookup_entries(lookup: Lookup, first: int, end: int) -> sql.Composable:
         else SQL(" LEFT JOIN ({}) p ON p.cid = l.cid").format(shapes.all_paths(lookup.path))
     )
     known = [SQL("{} IS NOT NULL").format(column("l", c)) for c in [*shapes.scope_names(n), "x"]]
-    return SQL("SELECT {scope}, l.x::text, l.id::text, {path} FROM ({rows}) l{paths} WHERE {known}").format(
-        scope=json_scope("l", n), path=path, rows=rows, paths=paths, known=conjunction(known)
+    return SQL("SELECT {scope}l.x AS text, l.id AS key, {path} AS path FROM ({rows}) l{paths} WHERE {known}").format(
+        scope=_scope("l", n), path=path, rows=rows, paths=paths, known=conjunction(known)
     )
 
 
@@ -144,6 +143,11 @@ def alias_entries(lookup: Lookup) -> sql.Composable:
         table=table(lookup.table.name),
         key=column("l", lookup.key.name),
     )
+
+
+def _scope(alias: str, count: int) -> sql.Composable:
+    """Return ``alias.s1, `` …"""
+    return SQL("").join([SQL("{}, ").format(column(alias, n)) for n in shapes.scope_names(count)])
 
 
 def json_scope(alias: str, count: int) -> sql.Composable:

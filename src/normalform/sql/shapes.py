@@ -44,7 +44,10 @@ def all_paths(path: PathTable) -> sql.Composable:
         "WITH RECURSIVE down(cid, path, depth) AS ("
         "SELECT c.{key}, {name}, 1 FROM {table} c WHERE c.{parent} IS NULL "
         "UNION ALL SELECT c.{key}, d.path || {sep} || {name}, d.depth + 1 "
-        "FROM {table} c JOIN down d ON c.{parent} = d.cid WHERE d.depth < {max}) SELECT cid, path FROM down"
+        # One row each, which a tree has by itself: said by GROUP BY, the planner believes it too, and does not take a
+        # join of the lookup's rows to their paths for a hundred times as many.
+        "FROM {table} c JOIN down d ON c.{parent} = d.cid WHERE d.depth < {max}) "
+        "SELECT cid, min(path) AS path FROM down GROUP BY cid"
     ).format(
         key=sql.Identifier(path.key),
         name=compare.label(path.name_column, column("c", path.name)),
@@ -261,7 +264,7 @@ def resolve_all(reference: Reference, values: sql.Composable, *, stored: bool) -
     # is materialized, so that the planner joins on scope and text at once and never on the text alone.
     parts: list[sql.Composable] = [
         SQL("v AS MATERIALIZED (SELECT row_number() OVER () AS vn, g.* FROM ({}) g)").format(values),
-        SQL("c AS MATERIALIZED ({})").format(candidates(lookup)),
+        SQL("c AS MATERIALIZED ({})").format(_slim(reference)),
         SQL(
             "b AS (SELECT v.vn, count(*) AS n, {key} AS id, min(c.path) AS path, "
             "count(*) FILTER (WHERE {by_path}) AS nq, {key_q} AS idq "
@@ -348,6 +351,21 @@ def _will_be_created(reference: Reference, values: sql.Composable, *, stored: bo
         values=values,
         join=join,
     )
+
+
+def _slim(reference: Reference) -> sql.Composable:
+    """The candidates, varchar as text: of a varchar(255) the planner expects half a kilobyte, and it cuts a hash table
+    into pieces on disk that memory would hold."""
+    lookup = reference.lookup
+    if not compare.plain(reference):
+        return candidates(lookup)
+    names = [*scope_names(len(lookup.scope)), "x"]
+    kinds = [c.base for c in (*lookup.scope_columns, lookup.text)]
+    cast = [
+        SQL("{}{} AS {}").format(column("r", n), SQL("::text" if kind == "varchar" else ""), sql.Identifier(n))
+        for n, kind in zip(names, kinds, strict=True)
+    ]
+    return SQL("SELECT r.id, {}, r.path FROM ({}) r").format(SQL(", ").join(cast), candidates(lookup))
 
 
 def resolve_few(reference: Reference, values: str) -> sql.Composable:
