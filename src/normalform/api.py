@@ -25,6 +25,7 @@ from .core.init_report import InitReport
 from .core.names import QName
 from .core.phases import START, State
 from .core.plan import Lock, Step
+from .core.sampling import SampleReport
 from .core.spec_file import parse
 from .db import ledger
 from .db import status as status_reader
@@ -39,6 +40,7 @@ from .errors import GateClosed, NormalformError, UsageError
 from .phases import audit as audit_phase
 from .phases import init as init_phase
 from .phases import resolve as resolve_phase
+from .phases import sample as sample_phase
 from .phases import verify as verify_phase
 from .phases.audit import AuditReport
 from .phases.resolve import ApplyReport, CheckReport, ExportReport, UndoReport
@@ -136,6 +138,20 @@ def audit(options: Options, *, mapping: Path | None = None) -> AuditReport:
     """Read everything, build the mapping, report findings. Changes nothing; SELECT rights are enough."""
     spec = parse(_spec_text(options))
     return audit_phase.audit(Connector(options.url), spec, mapping_path=mapping, sink=options.sink, mask=options.mask)
+
+
+def sample(options: Options, share: float, *, seed: int = 0) -> SampleReport:
+    """Read a random part of each reference's blocks and estimate counts, as intervals of 95 percent.
+
+    Changes nothing, writes no mapping and opens no gate.
+
+    Args:
+        options: the database.
+        share: what part, above 0 and up to 1; of a small table more.
+        seed: draws the blocks.
+    """
+    spec = parse(_spec_text(options))
+    return sample_phase.sample(Connector(options.url), spec, share=share, seed=seed, sink=options.sink)
 
 
 def offenders(options: Options, finding: Finding) -> Iterator[Mapping[str, Any]]:

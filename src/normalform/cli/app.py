@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -15,12 +16,13 @@ import typer
 from rich.live import Live
 
 from .. import api
+from ..core import sampling
 from ..core.events import tee
 from ..core.findings import FAIL_ON, FailOn, fails, gate
 from ..core.index_successor import DEFERRABLE, LATE
 from ..core.phases import ORDER, START
 from ..errors import DatabaseRefused, Interrupted, NormalformError, UsageError
-from . import show, show_audit, show_explain, show_init
+from . import show, show_audit, show_explain, show_init, show_sample
 from .settings import DEFAULT_SPEC, Settings, Terminal
 
 app = typer.Typer(
@@ -109,11 +111,20 @@ def audit(
     csv: Annotated[bool, typer.Option("--csv", help="Rows as CSV on stdout (with --all).")] = False,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL that finds each finding's rows, for psql.")] = False,
     fail_on: Annotated[str, typer.Option(help="Exit with 1 for an error, for a warning too, or never.")] = "error",
+    sample: Annotated[
+        str | None, typer.Option(help="Read only such a part of the blocks, as 1%, and answer with intervals.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Draws the blocks of --sample.")] = 0,
 ) -> None:
     """Read everything, build the mapping, report findings. Changes nothing; SELECT rights are enough."""
     failing = _fail_on(fail_on)
     if csv and not everything:
         raise UsageError("--csv prints every offending row", hint="normalform audit --all --csv")
+    if sample is not None:
+        if everything or sql or code:
+            raise UsageError("--sample counts, and names no row", hint="normalform audit, without --sample")
+        _sample(sample, seed, failing)
+        return
     with _settings.options() as opts:
         report = api.audit(opts, mapping=mapping)
         found = show_audit.chosen(report, code)
@@ -131,6 +142,21 @@ def audit(
                 settle = "normalform resolve export decisions.csv" if gate(report) else "normalform plan"
                 _settings.out.print(f"  → {settle}", highlight=False)
     if fails(report, failing):
+        raise typer.Exit(1)
+
+
+def _sample(text: str, seed: int, failing: FailOn) -> None:
+    try:
+        share = sampling.share_of(text)
+    except ValueError:
+        raise UsageError(f"--sample {text!r} is no part of a table; it is written 1% or 0.01") from None
+    with _settings.options() as opts:
+        report = api.sample(opts, share, seed=seed)
+    if _settings.as_json:
+        print(json.dumps(report.to_json()))
+    else:
+        show_sample.summary(_settings.out, report)
+    if sampling.fails(report, failing):
         raise typer.Exit(1)
 
 
