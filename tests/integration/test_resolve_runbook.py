@@ -78,7 +78,7 @@ def test_the_runbooks_unique_lets_a_keyword_stand_in_two_categories(database: Ma
         resolve.gate(engine(db.url))
     assert caught.value.gate == "unresolved" and caught.value.exit_status == 3
     assert any(reason.startswith("image_tags: ") for reason in caught.value.reasons)
-    assert caught.value.hint == "normalform resolve export"
+    assert caught.value.hint == "normalform audit, then normalform resolve export decisions.csv"
 
 
 # ---------------------------------------------------------------------- mistake 5: options 2a and 2b
