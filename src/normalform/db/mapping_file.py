@@ -53,7 +53,7 @@ CREATE TABLE suggestion (
 _SCRATCH = """
 PRAGMA scratch.journal_mode = OFF;
 PRAGMA scratch.synchronous = OFF;
-PRAGMA scratch.cache_size = -24576;
+PRAGMA scratch.cache_size = -16384;
 """
 _SCRATCH_TABLES = """
 CREATE TABLE scratch.lookup_row (lookup TEXT, scope TEXT, text TEXT, key TEXT, path TEXT, fold TEXT);

@@ -20,7 +20,8 @@ from .shapes import scope_names
 SQL = sql.SQL
 #: Between two values of a sheet.
 BETWEEN = "\x1f"
-#: Values of one text stand on sheets of one slot, so that a question about equal texts can be asked slot by slot.
+#: Values of one text stand on sheets of one slot, so that a question about equal texts can be asked slot by slot. Those
+#: that come by themselves come by slots too: the client never holds many of them.
 SLOTS = 256
 #: After so many values the server begins new sheets: those before may then go to its disk.
 AT_ONCE = 500_000
@@ -60,7 +61,7 @@ def on_sheets(reference: Reference, entries: sql.Composable) -> str:
             "SELECT p.nf_kind, p.nf_slot, count(*), sum(p.rows::bigint)::bigint, concat_ws({between}, {lists}), "
             "json_agg(json_build_array({all})) FILTER (WHERE p.nf_kind = 0) FROM ("
             "SELECT p.*, coalesce(p.qualifier, p.path, '') AS nf_q, "
-            "CASE WHEN p.nf_kind = 0 THEN 0 ELSE hashtext(p.text) & {slots} END AS nf_slot FROM ("
+            "coalesce(hashtext(p.text) & {slots}, 0) AS nf_slot FROM ("
             "SELECT {texts}, row_number() OVER () / {at_once} AS nf_part, "
             "CASE WHEN e.how NOT IN ('exact', 'qualified') OR e.note IS NOT NULL OR {odd} "
             "OR (e.qualifier IS NOT NULL AND e.path IS NOT NULL) THEN 0 "
