@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,8 +17,9 @@ from normalform import api
 from normalform.core.builds import table_builds
 from normalform.core.events import Event
 from normalform.core.model import Model
-from normalform.core.savings import PHASES, Savings
+from normalform.core.savings import PHASES, Savings, TableRead, foretell
 from normalform.core.spec_file import parse
+from normalform.db import sizes
 from normalform.db.connect import Connector
 from normalform.db.session import read_model
 from normalform.db.work import Context
@@ -150,6 +152,25 @@ def read(db: Database, spec: str) -> tuple[Model, Context]:
         return model, Context(connector, conn, 0, model, dict(model.catalog.tables))
 
 
+def test_a_key_s_rows_are_those_of_the_mapping(database: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machine tags are more than the sample: how many rows a key has is known from every value that was read."""
+    seen: list[TableRead] = []
+
+    def spy(tables: Sequence[TableRead], **rest: Any) -> Savings:
+        seen.extend(tables)
+        return foretell(tables, **rest)
+
+    monkeypatch.setattr(sizes, "foretell", spy)
+    db = database(DEMO)
+    api.audit(api.Options(db.url, SPEC))
+    [tags] = [t for t in seen if t.table.endswith("machine_tags")]
+    [index] = [i for i in tags.indexes if i.phase == "constrain" and i.name == "ix_machine_tags_tenant_id_keyword_id"]
+    distinct = db.value("SELECT count(*) FROM (SELECT DISTINCT tenant_id, keyword, category FROM machine_tags) d")
+    assert tags.rows.blocks > sizes.SAMPLE_BLOCKS
+    assert sum(g.rows * g.keys for g in index.groups) == pytest.approx(ROWS, rel=0.03)
+    assert sum(g.keys for g in index.groups) == pytest.approx(distinct, rel=0.02)
+
+
 def test_select_rights_are_enough(database: Make, pg: Cluster, tmp_path: Path) -> None:
     db = database(SMALL)
     db.run("REVOKE INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public FROM nf_app")
@@ -215,9 +236,9 @@ def test_a_lookup_to_be_made_counts_too(database: Make, tmp_path: Path) -> None:
     assert report.savings is not None, report.unchecked
     migration.to("contract")
     with db.connect("admin") as conn:
-        sizes = {name: (heap, indexes) for name, heap, indexes, _ in conn.execute(SIZES.encode())}
+        real = {name: (heap, indexes) for name, heap, indexes, _ in conn.execute(SIZES.encode())}
     for table in report.savings.tables:
-        heap, indexes = sizes[table.table.removeprefix("public.")]
+        heap, indexes = real[table.table.removeprefix("public.")]
         assert about(table.contracted.heap, heap, 0.10), table
         assert about(table.contracted.indexes, indexes, 0.10), table
 

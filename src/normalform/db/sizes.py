@@ -8,8 +8,10 @@ stays unknown, and the right that it needs is said.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from psycopg import sql
@@ -25,7 +27,7 @@ from ..core.model import Lookup, Model, Reference
 from ..core.savings import IndexRead, Savings, TableRead, foretell
 from ..sql import sizes as queries
 from ..sql.quote import column, raw, table
-from . import mapping_questions as questions
+from ..sql.sheets import lists_of
 from .finder import Finder
 from .mapping_file import Building
 
@@ -36,6 +38,8 @@ SAMPLE_BLOCKS = 250
 _PARTS = 25
 #: Percent of a leaf that is filled where keys come in any order.
 _SPLIT_FILL = 69
+#: Sheets of the mapping that are looked at, and which of a sheet's lists has the rows.
+_SHEETS, _ROWS = 64, -3
 #: Types whose equal values may differ in bytes, so that an index on them has no posting lists.
 _NOT_SHARED = ("numeric", "float4", "float8", "jsonb", "interval")
 #: A value of each type that a key may have, of the size that all of them have.
@@ -182,7 +186,24 @@ def _to_make(model: Model, building: Building, builds: TableBuilds) -> TableRead
 def _group_sizes(building: Building, reference: Reference) -> tuple[Group, ...]:
     """How many values of a reference stand in how many rows: nearly what its keys will."""
     [(number,)] = building.db.execute("SELECT id FROM reference WHERE name = ?", (reference.name,))
-    return tuple(Group(rows, keys) for rows, keys in questions.by_rows(building, number))
+    found = Counter[float](
+        dict(
+            building.db.execute(
+                "SELECT rows, count(*) FROM value WHERE id BETWEEN ? AND ? AND text IS NOT NULL GROUP BY rows",
+                building.span(number),
+            )
+        )
+    )
+    [(whole,)] = building.db.execute("SELECT coalesce(sum(n), 0) FROM sheet WHERE reference = ?", (number,))
+    # Values stand on sheets by a hash of their text: some sheets are a sample of all.
+    some = Counter[float]()
+    for _, _, scopes, body in islice(building.sheets(number), _SHEETS):
+        some.update(float(rows) for rows in lists_of(body, scopes)[_ROWS])
+    scale = whole / some.total() if some else 0.0
+    return (
+        *(Group(rows, keys) for rows, keys in found.items()),
+        *(Group(rows, keys * scale) for rows, keys in some.items()),
+    )
 
 
 class _TableReader:
