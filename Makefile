@@ -2,8 +2,8 @@
 # because GNU make cannot handle spaces in the others.
 
 PYTHON := .venv/bin/python
-# How many test processes: `make test JOBS=4`.
-JOBS ?= auto
+# How many test processes: `make test JOBS=8`. Two for each core, for they wait for locks and servers a good deal.
+JOBS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 # More arguments for pytest: `make test PYTEST='-k sync -x'`.
 PYTEST ?=
 # More arguments for the demo: `make demo DEMO='--keep --rows 100000'`.

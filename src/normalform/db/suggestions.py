@@ -35,6 +35,8 @@ COMPARED_VALUES = 10_000
 #: Comparisons of each with each for one reference; about five seconds.
 COMPARISONS = 30_000_000
 _Row = tuple[str, str, str, str | None]
+#: Forms held in memory at once, some 30 MB; a text of so many characters has one more than that.
+FORMS, LONGEST = 150_000, 64
 #: Candidates kept for a value.
 KEPT = 20
 
@@ -163,6 +165,8 @@ class _Scope:
         """Find the rows that one typing error makes of a value; memory holds the values' forms, never the lookup's."""
         forms: dict[str, list[_Lonely]] = {}
         for one in self.lonely:
+            if len(one.text) > LONGEST or len(forms) > FORMS:
+                continue  # compared with each row, as far as there is time
             for form in left_out(one.text):
                 forms.setdefault(form, []).append(one)
         lengths = {len(form) for form in forms}
