@@ -28,6 +28,8 @@ from .errors import EmbeddedError
 
 # On disk and across restarts first; what we put there is guarded below.
 _TEMPORARY = ("/var/tmp", "/tmp")  # noqa: S108
+# Shared memory as a file system: half of the machine's memory unless somebody has said otherwise.
+_MEMORY = Path("/dev/shm")  # noqa: S108
 # sun_path holds 108 bytes on Linux (104 elsewhere), the closing zero included.
 _SOCKET_LIMIT = 103
 # PostgreSQL splits lists of sockets at commas and libpq splits hosts there: keep to plain characters.
@@ -41,19 +43,33 @@ def bases(account: Account) -> Iterator[Path]:
     """
     named = os.environ.get("TMPDIR")
     for parent in dict.fromkeys([*([named] if named else []), *_TEMPORARY, tempfile.gettempdir()]):
-        folder = Path(parent).absolute() / f"normalform-{os.geteuid()}"
-        try:
-            folder.mkdir(mode=0o711 if account.switched else 0o700)
-        except FileExistsError:
-            pass  # from an earlier run, or somebody else's: looked at below
-        except OSError:
-            continue  # no such temporary folder, or not for us: the next one
-        else:
-            folder.chmod(0o711 if account.switched else 0o700)  # whatever the umask
-        found = folder.lstat()
-        private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
-        if private and account.can_reach(folder):
+        folder = _private(Path(parent).absolute(), account)
+        if folder is not None:
             yield folder
+
+
+def memory_base(account: Account, *, room: int = 0) -> Path | None:
+    """The same in memory, where the system has such a folder with so many bytes of room; None where it has not."""
+    try:
+        found = os.statvfs(_MEMORY)
+    except OSError:
+        return None
+    return _private(_MEMORY, account) if found.f_bavail * found.f_frsize >= room else None
+
+
+def _private(parent: Path, account: Account) -> Path | None:
+    folder = parent / f"normalform-{os.geteuid()}"
+    try:
+        folder.mkdir(mode=0o711 if account.switched else 0o700)
+    except FileExistsError:
+        pass  # from an earlier run, or somebody else's: looked at below
+    except OSError:
+        return None  # no such temporary folder, or not for us
+    else:
+        folder.chmod(0o711 if account.switched else 0o700)  # whatever the umask
+    found = folder.lstat()
+    private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+    return folder if private and account.can_reach(folder) else None
 
 
 def base(account: Account) -> Path:

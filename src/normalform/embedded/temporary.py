@@ -18,21 +18,31 @@ from typing import IO
 
 from . import launch, process
 from .account import Account, server_account
-from .places import bases
+from .places import bases, memory_base
 from .server import Server, start
 
 _PREFIX = "temporary-"
 _LOCK = "owner.lock"
 _CLUSTER = "cluster"
+#: Bytes that must be free in memory for a server to be kept there.
+_ROOM = 4 << 30
 
 
-def temporary(*, version: int = 18, settings: Mapping[str, str] | None = None, listen_loopback: bool = False) -> Server:
+def temporary(
+    *,
+    version: int = 18,
+    settings: Mapping[str, str] | None = None,
+    listen_loopback: bool = False,
+    in_memory: bool = False,
+) -> Server:
     """Makes and starts a server that is removed with all its data when this process ends, or earlier.
 
     Args:
         version: major version of PostgreSQL.
         settings: server settings by name.
         listen_loopback: whether to listen on 127.0.0.1 too, at a free port, with a password.
+        in_memory: whether to keep its files in memory, where the system has some gigabytes to spare: for many small
+            databases that come and go, of which a file system remembers the deleted ones for seconds.
 
     Returns:
         The running server; as a context manager, or by `Server.remove`, it goes at once.
@@ -42,7 +52,7 @@ def temporary(*, version: int = 18, settings: Mapping[str, str] | None = None, l
     """
     reap()
     account = server_account()
-    folder, lock = _claim(account)
+    folder, lock = _claim(account, in_memory=in_memory)
     try:
         server = start(folder / _CLUSTER, version=version, settings=settings, listen_loopback=listen_loopback)
     except BaseException:
@@ -61,7 +71,9 @@ def reap() -> list[Path]:
         The folders removed.
     """
     removed = []
-    for base in bases(server_account()):
+    account = server_account()
+    memory = memory_base(account)
+    for base in [*bases(account), *([memory] if memory else [])]:
         for folder in base.glob(_PREFIX + "*"):
             try:
                 lock = (folder / _LOCK).open("r+")
@@ -81,8 +93,8 @@ def reap() -> list[Path]:
     return removed
 
 
-def _claim(account: Account) -> tuple[Path, IO[str]]:
-    base = next(iter(bases(account)))
+def _claim(account: Account, *, in_memory: bool) -> tuple[Path, IO[str]]:
+    base = (memory_base(account, room=_ROOM) if in_memory else None) or next(iter(bases(account)))
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
     if account.switched:
         folder.chmod(0o711)  # the server's user passes through; nobody else reads the names in it
