@@ -198,6 +198,15 @@ def test_a_cluster_of_another_version_and_foreign_files_are_refused(home: Path, 
         find_binaries(9)
 
 
+def test_in_memory_where_there_is_room(home: Path, pg_version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("normalform.embedded.places._MEMORY", home)
+    for room, there in ((1, True), (1 << 60, False)):
+        monkeypatch.setattr(sys.modules["normalform.embedded.temporary"], "_ROOM", room)
+        with temporary(version=pg_version, settings=QUICK, in_memory=True) as server:
+            assert server.data_dir.is_relative_to(home) == there
+        assert not server.data_dir.exists()
+
+
 def test_a_place_where_nothing_can_be_made_is_an_error_of_ours(pg_version: int) -> None:
     with pytest.raises(EmbeddedError, match="cannot make a cluster"):
         start(Path("/proc/normalform"), version=pg_version)
