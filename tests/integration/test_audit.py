@@ -31,7 +31,7 @@ CLEAN = template("audit_clean", SCHEMA)
 MINI = template("audit_mini", mini.SCHEMA + mini.DATA)
 #: Found in other tests: what depends on the role and on the kind of server, and what depends on the text.
 ELSEWHERE = {"NF401", "NF402", "NF403"}
-IN_SECOND_TEST_CREATED = {"NF111", "NF112", "NF113"}
+IN_SECOND_TEST_CREATED = {"NF111", "NF112", "NF113", "NF114"}
 IN_TEST_SIGNALS = {"NF404", "NF405", "NF406"}
 IN_TEST_STATEMENTS = {"NF325", "NF326", "NF327"}
 #: What every database has here: an index on a text, and no statistics of statements.
