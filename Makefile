@@ -9,7 +9,7 @@ PYTEST ?=
 # More arguments for the demo: `make demo DEMO='--keep --rows 100000'`.
 DEMO ?=
 
-RUN_PYTEST = $(PYTHON) -m pytest -n $(JOBS) $(PYTEST)
+RUN_PYTEST = $(PYTHON) -m pytest -n $(JOBS) --dist worksteal $(PYTEST)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast test-matrix chaos lint docs format clean
@@ -27,14 +27,14 @@ demo:           ## the whole migration on a million real tags, on a server of it
 test: install   ## all tests, on PostgreSQL 18 and 16, with a sample of the crash points
 	$(RUN_PYTEST) -m "not chaos"
 
-test-fast: install  ## under two minutes: what is not slow, on PostgreSQL 18
-	NORMALFORM_TEST_VERSIONS=18 $(RUN_PYTEST) -m "not chaos and not slow"
+test-fast: install  ## under two minutes: no acceptance, no crashes, nothing slow, on PostgreSQL 18
+	NORMALFORM_TEST_VERSIONS=18 $(RUN_PYTEST) -m "not chaos and not slow" tests/unit tests/properties tests/contract tests/documentation tests/integration
 
 test-matrix: install  ## integration and acceptance tests and the second database, on the PostgreSQL 15 of Debian
 	NORMALFORM_TEST_VERSIONS=15 $(RUN_PYTEST) -m "not chaos" tests/integration tests/acceptance tests/second
 
 chaos: install  ## every crash point there is, each killed and resumed
-	NORMALFORM_CHAOS=all $(RUN_PYTEST) tests/crash
+	NORMALFORM_CHAOS=all $(RUN_PYTEST) tests/crash tests/integration/test_resolve_kill.py
 
 lint: install   ## ruff, mypy --strict, and who may import whom
 	$(PYTHON) -m ruff check .

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-pytest_plugins = ["fix_engine", "fix_servers", "fix_sessions", "fix_proxy", "fix_commands"]
+pytest_plugins = ["fix_engine", "fix_servers", "fix_sessions", "fix_proxy", "fix_commands", "crash.summary"]
 
 
 def pytest_collection_finish() -> None:

@@ -162,10 +162,11 @@ class TransactionPool(Proxy):
         held[0].sendall(message)
         while kind in (b"Q", b"S"):
             answer, message = _message(held[0])
+            if answer == b"Z" and message[5:6] == b"I":
+                # Before the client hears of it: whoever speaks next shall find this one.
+                self._release(held.pop())
             client.sendall(message)
             if answer == b"Z":
-                if message[5:6] == b"I":
-                    self._release(held.pop())
                 break
         return True
 

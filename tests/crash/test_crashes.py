@@ -1,7 +1,7 @@
 """Killed anywhere, run again: the same end state, and no step by hand.
 
 ``make test`` takes a fixed sample of each passage's points; ``make chaos`` takes every one. How many there are is what
-the engine itself announces, and is printed.
+the engine itself announces, and is printed at the end of the run (`summary.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pytest
 
 from crash.harness import DEATHS, Death, Outcome, enumerate_points, interrupted
 from crash.passages import DEFERRED, MADE, PASSAGES, UP_TO_VERIFY, Passage, build
+from crash.summary import PROPERTY
 from fix_servers import Cluster, Database, template, versions
 
 TEMPLATE = template("crash", build)
@@ -54,7 +55,7 @@ def _chosen(points: list[str], death: Death, about: str, version: int) -> list[i
 def test_every_interruption_ends_in_the_same_state(
     passage: Passage,
     before: Callable[[Passage], tuple[Cluster, Database]],
-    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
 ) -> None:
     cluster, start = before(passage)
     points, expected = enumerate_points(start.clone(), passage)
@@ -70,5 +71,4 @@ def test_every_interruption_ends_in_the_same_state(
             assert found.schema == expected.schema, f"{death} at {name}"
             db.drop()
             killed += 1
-    with capsys.disabled():
-        print(f"\n{passage.name}: {len(points)} points, {killed} interruptions", flush=True)
+    record_property(PROPERTY, f"{len(points):5,} points, {killed:5,} interruptions: {passage.name}, {cluster.version}")

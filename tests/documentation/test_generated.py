@@ -37,6 +37,7 @@ def test_every_exit_status_is_documented() -> None:
     assert documented == {0, 70, 141, *(kind.exit_status for kind in kinds)}
 
 
+@pytest.mark.slow
 def test_every_table_and_column_of_the_ledger_is_documented(pg: Cluster) -> None:
     db = pg.create(stage_template("resolve"))
     text = (DOCS / "reference" / "ledger.md").read_text("utf-8")

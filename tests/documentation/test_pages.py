@@ -71,6 +71,7 @@ def test_what_escapes_is_found(tmp_path: Path, text: str, found: str) -> None:
     assert found in line
 
 
+@pytest.mark.slow
 def test_a_page_that_does_not_hold_fails(newest: Cluster, tmp_path: Path) -> None:
     reader = Reader(newest.create(stage_template("example")), tmp_path)
     reader.follow(_page("run", "sh", "echo one  two; normalform --help"))

@@ -30,6 +30,7 @@ def test_every_line_is_one_that_is_run_somewhere() -> None:
     assert "demo" in MAKE and OURS
 
 
+@pytest.mark.slow
 def test_the_commands_for_ones_own_database(clusters: Clusters, tmp_path: Path) -> None:
     cluster = clusters[max(versions())]
     reader = Reader(cluster.create(stage_template("example")), tmp_path)

@@ -99,6 +99,7 @@ def test_what_an_extension_brought_is_not_looked_at(database: Callable[..., Data
     assert dependents(look(db)) == []
 
 
+@pytest.mark.slow
 def test_what_is_ours_depends_on_nothing_that_an_audit_would_name(database: Callable[..., Database]) -> None:
     db = database(DECOYED)
     options = Options(db.url, SPEC)

@@ -55,6 +55,7 @@ def test_an_empty_table_has_nothing_to_read(db: Database) -> None:
         assert list(ranges.each(conn, relation, lambda first, end: None, lambda: None)) == [(0, 0)]
 
 
+@pytest.mark.slow
 def test_a_range_that_takes_too_long_is_cut_and_what_came_of_it_forgotten(
     numbers: tuple[psycopg.Connection, int], tmp_path: Path
 ) -> None:

@@ -83,6 +83,7 @@ def test_no_transaction_stays_open_and_no_lock_is_left(db: Database) -> None:
     assert {row for row in seen if row[0] != "active"} == {("idle", True, True, 0)}
 
 
+@pytest.mark.slow
 def test_a_standby_will_do(fresh_pg: Callable[..., Cluster], tmp_path: Path) -> None:
     cluster = fresh_pg()
     db = cluster.create(CLEAN)

@@ -163,6 +163,7 @@ def test_a_newcomer_behind_the_gate_leaves_the_phase_open_and_resumable(database
     assert db.value("SELECT count(*) FROM public.permatags WHERE keyword_id IS NULL") == 0
 
 
+@pytest.mark.slow
 def test_held_rows_keep_the_phase_open_and_name_their_holder(database: Make, sessions: MakeSessions) -> None:
     db = database(SMALL)
     holder = sessions(db).one("sleeper")
@@ -175,6 +176,7 @@ def test_held_rows_keep_the_phase_open_and_name_their_holder(database: Make, ses
     assert set(db.rows(KEYS)) == FILLED
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_the_same_command_again(database: Make) -> None:
     db = database(BIG)
     stop = threading.Event()

@@ -83,6 +83,7 @@ PACE: dict[Write, float] = {rename: 0.3, insert: 0.002, update: 0.002}
 MOST: dict[Write, int] = {rename: 8, insert: 100_000, update: 100_000}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_text_and_key_say_the_same_in_the_end(database: Make, sessions: MakeSessions, workers: int) -> None:
     db = database(WRITTEN_TO)

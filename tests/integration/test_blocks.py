@@ -118,6 +118,7 @@ def test_held_rows_are_visited_again_and_their_holder_is_named(
     assert db.value(WRONG) == 0
 
 
+@pytest.mark.slow
 def test_a_holder_who_stays_ends_the_sweep_with_his_name(
     database: Callable[[str], Database], sessions: MakeSessions
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_holder_who_stays_ends_the_sweep_with_his_name(
     assert db.value(WRONG) == 0
 
 
+@pytest.mark.slow
 def test_in_a_window_a_stray_writer_is_waited_for_and_named(
     database: Callable[[str], Database], sessions: MakeSessions
 ) -> None:
@@ -167,6 +169,7 @@ def test_in_a_window_a_row_that_changed_while_we_waited_is_resolved_anew(
     assert db.value("SELECT keyword_id FROM public.machine_tags WHERE id = 5") == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rewrite", ["VACUUM FULL public.machine_tags", "CLUSTER public.machine_tags USING backwards"])
 def test_a_rewrite_between_two_batches_starts_the_scan_again(database: Callable[[str], Database], rewrite: str) -> None:
     """Rule 14: rows of blocks still to come would otherwise lie in blocks that were passed."""
@@ -221,6 +224,7 @@ def test_two_sessions_cannot_move_one_checkpoint(database: Callable[[str], Datab
         sweep(ctx, fill(ctx))
 
 
+@pytest.mark.slow
 def test_a_slow_trigger_halves_the_batch(database: Callable[[str], Database]) -> None:
     db = database(BIG)
     db.run("DELETE FROM public.machine_tags WHERE image_id BETWEEN 2001 AND 7500")
@@ -233,6 +237,7 @@ def test_a_slow_trigger_halves_the_batch(database: Callable[[str], Database]) ->
     assert db.value(WRONG) == 0
 
 
+@pytest.mark.slow
 def test_a_block_that_never_fits_is_given_up_with_a_way_out(database: Callable[[str], Database]) -> None:
     db = database(SMALL)
     with _deadlock_timeout(db, "20ms"):
@@ -252,6 +257,7 @@ def test_the_lowest_deadlock_timeout_counts(database: Callable[[str], Database])
         assert lowest_deadlock_timeout(conn) == 250
 
 
+@pytest.mark.slow
 def test_a_deadlock_never_hits_the_application(database: Callable[[str], Database], sessions: MakeSessions) -> None:
     """Rule 12: the application waits for our rows first, then we come to wait for its lookup row.
 
@@ -411,6 +417,7 @@ def test_an_empty_table(database: Callable[[str], Database]) -> None:
         assert sweep(ctx, fill(ctx)) == Swept(0)
 
 
+@pytest.mark.slow
 def test_vacuum_between_slices_bounds_the_growth(
     database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -440,6 +447,7 @@ def test_a_vacuum_that_cannot_be_had_is_harmless(
     other.run("ROLLBACK")
 
 
+@pytest.mark.slow
 def test_a_locked_table_is_waited_for_and_its_holder_named(
     database: Callable[[str], Database], sessions: MakeSessions
 ) -> None:

@@ -74,6 +74,7 @@ def test_run_goes_to_a_target_and_again_does_nothing(nf: Run) -> None:
     assert nf("run").status == 0
 
 
+@pytest.mark.slow
 def test_a_database_that_nobody_has_touched(nf: Run, db: Database) -> None:
     before = dump_schema(db)
     text = nf("status")
@@ -164,6 +165,7 @@ def test_events_are_lines_of_json(nf: Run) -> None:
     assert not any(e["kind"] == "point" for e in events)
 
 
+@pytest.mark.slow
 def test_what_is_done_is_no_longer_planned(nf: Run, db: Database) -> None:
     def phases() -> list[str]:
         return sorted({step["phase"] for step in nf("--json", "plan").json["steps"]})
@@ -184,6 +186,7 @@ def test_what_is_done_is_no_longer_planned(nf: Run, db: Database) -> None:
 # ------------------------------------------------------------------------------------------------- 1: findings
 
 
+@pytest.mark.slow
 def test_audit_that_finds_something(nf: Run, db: Database) -> None:
     db.run(ORPHAN)
     assert nf("audit").status == 1
@@ -196,6 +199,7 @@ def test_audit_that_finds_something(nf: Run, db: Database) -> None:
     assert "lyra" not in nf("--mask", "audit").all
 
 
+@pytest.mark.slow
 def test_audit_fails_on_what_it_is_told_to(nf: Run, db: Database) -> None:
     def statuses() -> list[int]:
         return [nf("audit", "--fail-on", on).status for on in ("error", "warning", "never")]
@@ -272,6 +276,7 @@ def test_a_phase_before_its_time(nf: Run, command: tuple[str, ...]) -> None:
     assert nf("--json", *command).json["error"] == "GateClosed"
 
 
+@pytest.mark.slow
 def test_a_spec_that_is_not_the_one_of_expand(normalform: Commands, nf: Run, db: Database) -> None:
     assert nf("run", "--until", "expand").status == 0
     normalform.write("normalform.toml", mini.SPEC_TEXT.replace('add = "keyword_id"', 'add = "kw_id"'))
@@ -350,6 +355,7 @@ def test_ctrl_c_while_a_lock_is_waited_for_and_again(
     assert nf("expand").status == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_ends_the_statement_in_hand(
     normalform: Commands, nf: Run, db: Database, sessions: SessionsOf
 ) -> None:
@@ -377,6 +383,7 @@ def test_ctrl_c_twice_ends_the_statement_in_hand(
 # ------------------------------------------------------------------------------------------------- 5: refused
 
 
+@pytest.mark.slow
 def test_another_runner(nf: Run, db: Database) -> None:
     with open_run(db.url, mini.SPEC_TEXT, "somebody else's"):
         ran = nf("expand")

@@ -59,6 +59,7 @@ def back(ctx: Context, phase: ModuleType) -> None:
     keyed.refresh(ctx)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("uniques", ["deferrable", "late"])
 def test_there_and_back(database: Make, uniques: str) -> None:
     db = database("keyed")
@@ -138,6 +139,7 @@ on_delete = "set_null"
 """
 
 
+@pytest.mark.slow
 def test_other_shapes(db: Database) -> None:
     db.run(OTHER)
     rows = 'SELECT a, b, "What", "Kind", place, n FROM public."Sight ings" ORDER BY 1, 2'

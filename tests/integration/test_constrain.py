@@ -275,6 +275,7 @@ def test_deferrable_upserts_by_text_never_fail_and_those_without_target_do(datab
         conn.execute(UNTARGETED.encode(), (1,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("uniques", "failures"), [("late", set()), ("deferrable", {"23505"})])
 def test_upserts_by_text_while_the_successor_is_built(database: Make, uniques: str, failures: set[str]) -> None:
     """A constraint's index is unique and immediate while it is built, which a long transaction can draw out."""

@@ -66,6 +66,7 @@ def rolled_back(ctx: Context) -> None:
     keyed.refresh(ctx)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("uniques", ["deferrable", "late"])
 def test_everything_comes_back(database: Make, uniques: str) -> None:
     db = database("keyed")

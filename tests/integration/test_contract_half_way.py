@@ -31,6 +31,7 @@ class Stopped(Exception):
     """The runner is gone."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["contract/drop/machine_tags:intend", "contract/drop/permatags:intend"])
 def test_renames_while_contract_stands_half_way(database: Make, tmp_path: Path, point: str) -> None:
     db = database(HALF)
@@ -56,6 +57,7 @@ def test_renames_while_contract_stands_half_way(database: Make, tmp_path: Path, 
     api.phase(options, "verify")
 
 
+@pytest.mark.slow
 def test_a_decided_spelling_comes_back_with_its_qualifier(database: Make, tmp_path: Path) -> None:
     """The decision is about both, and sync would have left both alone."""
     db = database(HALF)

@@ -154,6 +154,7 @@ def collisions(db: Database, table: str) -> int:
     return sum(count > 1 for count in together.values())
 
 
+@pytest.mark.slow
 def test_the_file_is_what_we_say_of_it() -> None:
     """The figures that README, demo and issue quote hold of the file itself."""
     pictures = read_pictures()
@@ -203,6 +204,7 @@ def test_rows_below_one_are_refused() -> None:
         list(read_tags(0))
 
 
+@pytest.mark.slow
 def test_the_spec_fits_the_schema(small: Database) -> None:
     """Every table and column that normalform.toml names is there, and every tag table is named."""
     spec = parse(files("normalform.demo").joinpath("normalform.toml").read_text(encoding="utf-8"))
@@ -289,6 +291,7 @@ def test_an_interrupted_load_leaves_nothing(db: Database) -> None:
         load(db.url, rows=100)
 
 
+@pytest.mark.slow
 def test_truth_holds_before_between_and_after(small: Database) -> None:
     legacy = truth.check(small.url, rows=ROWS)
     assert (legacy.has_text, legacy.has_key, legacy.texts_true, legacy.keys_true) == (True, False, True, False)

@@ -89,6 +89,7 @@ def test_the_socket_is_private_and_spaces_do_not_hurt(home: Path, pg_version: in
     assert run(server, "SELECT 1") == 1
 
 
+@pytest.mark.slow
 def test_it_recovers_from_an_immediate_stop(home: Path, pg_version: int, servers: ExitStack) -> None:
     server = servers.enter_context(start(home / "data", version=pg_version))
     run(server, "CREATE TABLE kept AS SELECT generate_series(1, 100000) AS n")
@@ -119,6 +120,7 @@ def test_it_recovers_when_the_postmaster_was_killed_in_the_middle_of_a_statement
     client.wait()
 
 
+@pytest.mark.slow
 def test_two_processes_that_start_one_cluster_get_one_server(home: Path, pg_version: int, servers: ExitStack) -> None:
     script = (
         "import sys; from pathlib import Path; from normalform.embedded import start\n"
@@ -133,6 +135,7 @@ def test_two_processes_that_start_one_cluster_get_one_server(home: Path, pg_vers
     assert not lock_file(home / "data", server_account()).exists()
 
 
+@pytest.mark.slow
 def test_a_running_server_is_taken_over_unless_its_settings_differ(
     home: Path, pg_version: int, servers: ExitStack
 ) -> None:
@@ -145,6 +148,7 @@ def test_a_running_server_is_taken_over_unless_its_settings_differ(
     assert run(third, "SHOW work_mem") == "7MB"
 
 
+@pytest.mark.slow
 def test_the_server_of_a_process_that_died_is_found_again(home: Path, pg_version: int, servers: ExitStack) -> None:
     script = (
         "import os, signal, sys; from pathlib import Path; from normalform.embedded import start\n"
@@ -157,6 +161,7 @@ def test_the_server_of_a_process_that_died_is_found_again(home: Path, pg_version
     assert server.pid == int(died.stdout)
 
 
+@pytest.mark.slow
 def test_a_stale_pid_file_with_a_foreign_process_is_cleared(home: Path, pg_version: int, servers: ExitStack) -> None:
     server = servers.enter_context(start(home / "data", version=pg_version, settings=QUICK))
     pid_file = server.data_dir / "postmaster.pid"
@@ -178,6 +183,7 @@ def test_a_stale_pid_file_with_a_foreign_process_is_cleared(home: Path, pg_versi
         wait_for(lambda: not process.is_alive(bystander), "the bystander to end")
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_start_says_why_at_once(home: Path, pg_version: int) -> None:
     with pytest.raises(EmbeddedError, match="no_such_setting"):
         start(home / "data", version=pg_version, settings={**QUICK, "no_such_setting": "1"})
@@ -185,6 +191,7 @@ def test_a_server_that_cannot_start_says_why_at_once(home: Path, pg_version: int
     server.remove()
 
 
+@pytest.mark.slow
 def test_a_cluster_of_another_version_and_foreign_files_are_refused(home: Path, pg_version: int) -> None:
     foreign = home / "foreign"
     foreign.mkdir()
@@ -198,6 +205,7 @@ def test_a_cluster_of_another_version_and_foreign_files_are_refused(home: Path, 
         find_binaries(9)
 
 
+@pytest.mark.slow
 def test_in_memory_where_there_is_room(home: Path, pg_version: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("normalform.embedded.places._MEMORY", home)
     for room, there in ((1, True), (1 << 60, False)):
@@ -230,6 +238,7 @@ def test_processes_are_recognised_without_proc(monkeypatch: pytest.MonkeyPatch) 
     assert process.orphans(Path("/data/one two")) == ()
 
 
+@pytest.mark.slow
 def test_an_existing_empty_folder_keeps_owner_and_mode(home: Path, pg_version: int, servers: ExitStack) -> None:
     given = home / "given"
     given.mkdir()
@@ -243,6 +252,7 @@ def test_an_existing_empty_folder_keeps_owner_and_mode(home: Path, pg_version: i
     assert servers.enter_context(start(given, version=pg_version, settings=QUICK)).data_dir == given / "pgdata"
 
 
+@pytest.mark.slow
 def test_loopback_asks_for_the_password(pg_version: int) -> None:
     with temporary(version=pg_version, settings=QUICK, listen_loopback=True) as server:
         with psycopg.connect(server.loopback_url()) as connection:
@@ -253,6 +263,7 @@ def test_loopback_asks_for_the_password(pg_version: int) -> None:
         server.loopback_url()
 
 
+@pytest.mark.slow
 def test_tools_run_against_the_server(pg_version: int) -> None:
     with temporary(version=pg_version, settings=QUICK) as server:
         assert server.run_tool("psql", "-Atc", "SELECT 6 * 7").stdout == "42\n"
@@ -263,6 +274,7 @@ def test_tools_run_against_the_server(pg_version: int) -> None:
         assert server.run_tool("psql", "-c", "SELECT 1 / 0", check=False).returncode == 1
 
 
+@pytest.mark.slow
 def test_temporary_servers_go_with_their_process_and_the_dead_ones_are_reaped(pg_version: int) -> None:
     script = (
         "import os, signal, sys; from normalform.embedded import temporary\n"

@@ -36,6 +36,7 @@ def modes(path: Path) -> dict[Path, tuple[int, int, int]]:
     return {p: (s.st_mode, s.st_uid, s.st_gid) for p in (path, *path.parents) for s in [p.stat()]}
 
 
+@pytest.mark.slow
 def test_servers_run_unprivileged_and_no_user_is_made(pg_version: int) -> None:
     users = {entry.pw_name for entry in pwd.getpwall()}
     with temporary(version=pg_version, settings=QUICK) as server:
@@ -47,6 +48,7 @@ def test_servers_run_unprivileged_and_no_user_is_made(pg_version: int) -> None:
     assert {entry.pw_name for entry in pwd.getpwall()} == users
 
 
+@pytest.mark.slow
 def test_no_folder_on_the_way_changes(unreachable: Path, pg_version: int) -> None:
     before = modes(unreachable)
     asked = unreachable / "data"
@@ -65,6 +67,7 @@ def test_no_folder_on_the_way_changes(unreachable: Path, pg_version: int) -> Non
     assert not server.data_dir.exists()
 
 
+@pytest.mark.slow
 def test_programs_that_the_servers_user_cannot_reach_are_copied_aside(
     unreachable: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

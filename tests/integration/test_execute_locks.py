@@ -28,6 +28,7 @@ def db(database: Databases) -> Database:
     return database("mini", mini.SCHEMA + mini.DATA)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("monitor", [False, True])
 def test_it_waits_for_who_holds_the_table_and_says_who(
     db: Database, sessions: SessionsOf, monitor: bool, monitor_right: Callable[[], None]

@@ -111,6 +111,7 @@ def reference_facts(spec: ReferenceSpec) -> ReferenceSpec:
     return replace(spec, name="", keep_text=False, optional=False)
 
 
+@pytest.mark.slow
 def test_it_finds_every_reference_of_the_demo_unaided(
     database: Callable[..., Database], reader: Callable[[Database], str]
 ) -> None:
@@ -135,6 +136,7 @@ def test_it_finds_every_reference_of_the_demo_unaided(
     assert Counter((t.how, t.rows) for t in ours.tallies) == Counter((t.how, t.rows) for t in theirs.tallies)
 
 
+@pytest.mark.slow
 def test_named_columns_give_the_same(database: Callable[..., Database]) -> None:
     db = database(LEGACY)
     tags = look(db, references=["public.machine_tags.keyword"], lookups=["public.keywords.keyword"])
@@ -151,6 +153,7 @@ def test_named_columns_give_the_same(database: Callable[..., Database]) -> None:
     assert [(spoken(x.column), x.why.split()[0]) for x in wrong.left_out] == [("permatags.created_by", "none")]
 
 
+@pytest.mark.slow
 def test_a_standby_will_do_and_says_the_same(fresh_pg: Callable[..., Cluster]) -> None:
     cluster = fresh_pg()
     db = cluster.create(LEGACY)
@@ -339,6 +342,7 @@ def test_a_locked_table_is_not_waited_for_long(database: Callable[..., Database]
     assert report.unread == (("colors", "somebody keeps it locked"),)
 
 
+@pytest.mark.slow
 def test_a_table_locked_meanwhile_is_passed_over(database: Callable[..., Database]) -> None:
     db = database(DECOYS)
     with db.connect(autocommit=False) as other:

@@ -60,6 +60,7 @@ BAD: list[tuple[Line, str]] = [
 ]
 
 
+@pytest.mark.slow
 def test_each_bad_line_is_named(database: Make, tmp_path: Path) -> None:
     db = database(TEMPLATE)
     for bad, said in BAD:

@@ -104,6 +104,7 @@ def check(db: Database, tmp_path: Path, offset: int, stride: int, *, undo: bool)
         trial.drop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("undo", [False, True], ids=["do", "undo"])
 def test_killed_at_a_sample_of_points(
     database: Callable[..., Database], pg_version: int, tmp_path: Path, undo: bool
@@ -117,6 +118,7 @@ def test_killed_at_every_point(database: Callable[..., Database], tmp_path: Path
     check(database(TEMPLATE), tmp_path, 0, 1, undo=undo)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["rename", "drop"])
 def test_a_run_that_was_killed_can_be_undone_instead(
     database: Callable[..., Database], tmp_path: Path, word: str

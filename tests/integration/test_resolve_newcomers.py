@@ -32,6 +32,7 @@ INSERT INTO image_tags (tenant_id, image_id, keyword, category) VALUES
 """
 
 
+@pytest.mark.slow
 def test_newcomers_are_decided_and_filled(database: Make, tmp_path: Path) -> None:
     db = database(TEMPLATE)
     before, schema = checksums(db), dump_schema(db)

@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from compare import checksums, dump_schema
 from fix_servers import Database
 from normalform.core.decision_file import Line
@@ -38,6 +40,7 @@ MORE = [
 POOL: list[Line] = [entry for case in CASES.values() for entry in case] + MORE
 
 
+@pytest.mark.slow
 def test_random_sets(
     database: Callable[..., Database], engine: Callable[..., Context], pg_version: int, tmp_path: Path
 ) -> None:

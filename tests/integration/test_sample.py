@@ -35,6 +35,7 @@ def holds(interval: Interval, truth: int) -> bool:
     return interval.low <= truth <= interval.high
 
 
+@pytest.mark.slow
 def test_all_blocks_give_what_a_whole_audit_counts(database: Make) -> None:
     options = api.Options(database(DEMO).url, SPEC)
     whole, all_of_it = api.audit(options), api.sample(options, 1.0)
@@ -47,6 +48,7 @@ def test_all_blocks_give_what_a_whole_audit_counts(database: Make) -> None:
     assert {(f.code, f.subject, f.severity, f.rows.estimate) for f in all_of_it.findings} == wanted
 
 
+@pytest.mark.slow
 def test_a_part_gives_intervals_that_hold_it(database: Make) -> None:
     options = api.Options(database(DEMO).url, SPEC)
     whole = {r.reference: r.rows for r in api.audit(options).read}
@@ -89,6 +91,7 @@ def test_what_is_no_sample_is_refused(normalform: Commands, arguments: tuple[str
     assert (ran.status, "--sample" in ran.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_table_without_text_cannot_be_sampled(database: Make, tmp_path: Path) -> None:
     migration = Migration(database(SMALL), tmp_path)
     migration.to("contract")

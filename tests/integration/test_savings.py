@@ -133,6 +133,7 @@ def compare(savings: Savings, before: Sizes, contracted: Sizes, rewritten: Sizes
     assert about(total.rewritten.total, sums[2], 0.02)
 
 
+@pytest.mark.slow
 def test_what_is_foretold_to_be_built_is_what_the_plans_build(database: Make) -> None:
     for name, spec in ((DEMO, SPEC), (SMALL, mini.SPEC_TEXT)):
         db = database(name)
@@ -152,6 +153,7 @@ def read(db: Database, spec: str) -> tuple[Model, Context]:
         return model, Context(connector, conn, 0, model, dict(model.catalog.tables))
 
 
+@pytest.mark.slow
 def test_a_key_s_rows_are_those_of_the_mapping(database: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Machine tags are more than the sample: how many rows a key has is known from every value that was read."""
     seen: list[TableRead] = []
@@ -229,6 +231,7 @@ def build_made(url: str) -> None:
             conn.execute(statement.encode())
 
 
+@pytest.mark.slow
 def test_a_lookup_to_be_made_counts_too(database: Make, tmp_path: Path) -> None:
     db = database(template("made_savings", build_made))
     migration = Migration(db, tmp_path, MADE_SPEC)

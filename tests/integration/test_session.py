@@ -81,6 +81,7 @@ def child(db: Database, what: str) -> Iterator[tuple[subprocess.Popen[str], int,
 # ----------------------------------------------------------------------------------------------- one at a time
 
 
+@pytest.mark.slow
 def test_a_second_runner_is_told_who_holds_the_database(db: Database, engine: Engine) -> None:
     ctx = engine(db.url)
     with pytest.raises(LockHeld) as caught:
@@ -94,6 +95,7 @@ def test_a_second_runner_is_told_who_holds_the_database(db: Database, engine: En
     assert db.value("SELECT count(*) FROM normalform.run") == 1, "it left nothing"
 
 
+@pytest.mark.slow
 def test_the_lock_is_told_before_there_is_a_ledger(db: Database) -> None:
     with Connector(db.url).open("lock") as other:
         other.execute("SELECT pg_advisory_lock(%s, %s)", (LOCK_CLASS, LOCK_RUNNER))
@@ -102,6 +104,7 @@ def test_the_lock_is_told_before_there_is_a_ledger(db: Database) -> None:
     assert db.value("SELECT to_regnamespace('normalform') IS NULL")
 
 
+@pytest.mark.slow
 def test_of_many_runners_one_goes(db: Database) -> None:
     ready, go_on = threading.Barrier(4), threading.Event()
     outcomes: list[str] = []
@@ -141,6 +144,7 @@ def test_the_lock_is_held_outside_every_transaction(db: Database, engine: Engine
     assert rows == [("normalform/0/lock", "idle", None)]
 
 
+@pytest.mark.slow
 def test_a_second_runner_never_waits_in_the_server(db: Database, engine: Engine, sessions: SessionsOf) -> None:
     """It asks again and again instead; while it does, nothing of it waits for a lock."""
     engine(db.url)
@@ -176,6 +180,7 @@ def test_after_a_killed_runner_the_next_goes_on(db: Database) -> None:
     assert db.rows("SELECT id, outcome FROM normalform.run ORDER BY id") == [(run, None), (run + 1, "done")]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_waits_for_the_backend_that_still_builds(db: Database, sessions: SessionsOf) -> None:
     """CORRECTNESS 26: it probes only when what the killed one had begun has ended."""
     all_sessions = sessions(db)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
+import pytest
+
 from fix_servers import Database, template
 from normalform import api
 from normalform.core.mapping import Entry
@@ -41,6 +43,7 @@ def misspelt(text: str, kind: int, chance: random.Random) -> str:
     ]
 
 
+@pytest.mark.slow
 def test_the_right_one_is_among_the_first_three(database: Make, tmp_path: Path) -> None:
     db = database(DEMO)
     chance = random.Random(7)

@@ -122,6 +122,7 @@ def test_every_step_has_its_probe_and_its_undo(database: Make) -> None:
         assert len(sync_intact(owner, model)) >= len(steps)
 
 
+@pytest.mark.slow
 def test_rule_10_subscription_targets_fire_for_replication(fresh_pg: Callable[..., Cluster]) -> None:
     cluster = fresh_pg({"wal_level": "logical"})
     text = with_lines()

@@ -198,6 +198,7 @@ def test_batches_and_renames_pass_one_after_the_other(database: Make, sessions: 
     assert other.run(gates.exclusive("keyword", 0)) == [(True,)]
 
 
+@pytest.mark.slow
 def test_rule_11_a_rename_that_is_queued_while_expand_is_undone_is_carried(database: Make, sessions: Open) -> None:
     """It commits after the last carrying and before the functions go, without which nobody could carry it."""
     db = database(PLAIN)
@@ -220,6 +221,7 @@ def test_rule_11_a_rename_that_is_queued_while_expand_is_undone_is_carried(datab
     assert db.rows(PENDING) == []
 
 
+@pytest.mark.slow
 def test_rule_11_renames_that_never_cease_do_not_keep_expand_from_being_undone(database: Make) -> None:
     """One after each commit of the undo: whenever the queue has been carried, there is a new entry before sync goes."""
     db = database(PLAIN)

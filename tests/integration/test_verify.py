@@ -118,6 +118,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "step"), [("live", 1), ("window", 7)])
 def test_what_is_wrong_is_named(filled: Database, engine: Engine, strategy: str, step: int) -> None:
     """Each change by itself, undone before the next, on one database."""
@@ -208,6 +209,7 @@ def test_one_query_gives_the_same_figures(filled: Database, engine: Engine) -> N
         assert row == (reference.name, c.rows, bad, c.stored_checksum, c.keyed_checksum)
 
 
+@pytest.mark.slow
 def test_the_script_says_in_psql_what_the_certificates_say(filled: Database, engine: Engine, tmp_path: Path) -> None:
     """With settings of the role under which dates, which are part of a row's identity here, print otherwise."""
     filled.run(

@@ -182,6 +182,7 @@ def test_a_table_that_never_stands_still_is_no_proof(filled: Database, engine: E
         verify.verify(engine(filled.url, sink=rewrite, workers=1))
 
 
+@pytest.mark.slow
 def test_a_locked_table_is_waited_for_without_standing_in_its_queue(
     filled: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +271,7 @@ def test_a_queued_rename_is_counted_and_does_not_pass(filled: Database, engine: 
     assert "15 pending" in failed.value.message and "queue" in (failed.value.hint or "")
 
 
+@pytest.mark.slow
 def test_continuity_ends_with_the_slightest_change_of_sync(filled: Database, engine: Engine) -> None:
     ctx = engine(filled.url)
     verify.do(ctx)

@@ -60,6 +60,7 @@ def refused(db: Database) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_decisions_are_applied_and_undone_behind_the_fence(normalform: Commands, nf: Nf, db: Database) -> None:
     rows, schema = checksums(db), dump_schema(db, column_order=False)
     decisions = file(normalform.folder, DECIDED)
@@ -80,6 +81,7 @@ def test_decisions_are_applied_and_undone_behind_the_fence(normalform: Commands,
     assert not refused(db)
 
 
+@pytest.mark.slow
 def test_a_live_rollback_takes_back_a_window_that_failed(normalform: Commands, nf: Nf, db: Database) -> None:
     rows = checksums(db)
     assert nf("resolve", "apply", file(normalform.folder, DECIDED)).status == 0
@@ -97,6 +99,7 @@ def test_a_live_rollback_takes_back_a_window_that_failed(normalform: Commands, n
     assert not refused(db)
 
 
+@pytest.mark.slow
 def test_a_gate_that_is_closed_already_stops_nobody(normalform: Commands, nf: Nf, db: Database) -> None:
     normalform.write("normalform.toml", mini.SPEC_TEXT + "\n[hooks]\nstop = 'touch stopped'\nstart = 'touch started'\n")
     ran = nf("run", "--strategy", "window", "--until", "expand")

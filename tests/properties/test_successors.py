@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -150,6 +151,7 @@ def reads(successor: Successor) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(tables(), references())
 def test_nothing_is_lost_and_nothing_mentions_what_goes(table: Table, refs: tuple[Carried, ...]) -> None:
@@ -171,6 +173,7 @@ def test_nothing_is_lost_and_nothing_mentions_what_goes(table: Table, refs: tupl
     assert all(u.reason and u.remedy for u in result.unconvertible)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(tables(), references())
 def test_names_are_new_unique_and_fit(table: Table, refs: tuple[Carried, ...]) -> None:
