@@ -56,7 +56,7 @@ class Passage:
         name: its name.
         perform: the command.
         spec: the spec's text.
-        about: the points that a sample is taken of have this in their names.
+        about: only the points with this in their names are interrupted; another passage has the others.
     """
 
     name: str
@@ -94,13 +94,18 @@ PASSAGES = (
     Passage("uninstall", api.uninstall),
 )
 UP_TO_VERIFY = PASSAGES[:4]
+SUCCESSORS = "/successor/"
 #: The same from there on, with the other choice of uniques.
 DEFERRED = (
     *UP_TO_VERIFY,
-    Passage("constrain deferrable", lambda options: api.phase(replace(options, uniques=DEFERRABLE), "constrain")),
-    Passage("contract after deferrable", lambda options: api.phase(options, "contract")),
-    Passage("undo contract to deferrable", lambda options: api.rollback(options, "constrain")),
-    Passage("undo deferrable", lambda options: api.rollback(options, "verify")),
+    Passage(
+        "constrain deferrable",
+        lambda options: api.phase(replace(options, uniques=DEFERRABLE), "constrain"),
+        about=SUCCESSORS,
+    ),
+    Passage("contract after deferrable", lambda options: api.phase(options, "contract"), about=SUCCESSORS),
+    Passage("undo contract to deferrable", lambda options: api.rollback(options, "constrain"), about=SUCCESSORS),
+    Passage("undo deferrable", lambda options: api.rollback(options, "verify"), about=SUCCESSORS),
 )
 #: A lookup that does not exist is made, and taken back.
 MADE = (
