@@ -28,10 +28,10 @@ test: install   ## all tests, on PostgreSQL 18 and 16, with a sample of the cras
 	$(RUN_PYTEST) -m "not chaos"
 
 test-fast: install  ## under two minutes: no acceptance, no crashes, nothing slow, on PostgreSQL 18
-	NORMALFORM_TEST_VERSIONS=18 $(RUN_PYTEST) -m "not chaos and not slow" tests/unit tests/properties tests/contract tests/documentation tests/integration
+	NORMALFORM_TEST_VERSIONS=18 $(RUN_PYTEST) -m "not chaos and not slow" tests/unit tests/properties tests/contract tests/documentation tests/integration photocat/tests
 
 test-matrix: install  ## integration and acceptance tests and the second database, on the PostgreSQL 15 of Debian
-	NORMALFORM_TEST_VERSIONS=15 $(RUN_PYTEST) -m "not chaos" tests/integration tests/acceptance tests/second
+	NORMALFORM_TEST_VERSIONS=15 $(RUN_PYTEST) -m "not chaos" tests/integration tests/acceptance tests/second photocat/tests
 
 chaos: install  ## every crash point there is, each killed and resumed
 	NORMALFORM_CHAOS=all $(RUN_PYTEST) tests/crash tests/integration/test_resolve_kill.py

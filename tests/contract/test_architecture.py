@@ -61,6 +61,8 @@ def test_the_contracts_hold() -> None:
         ("phases/planted", "from normalform.phases import expand", "A phase never imports a phase"),
         ("phases/planted", "import rich", "Only the command line"),
         ("phases/planted", "from normalform import embedded", "servers of our own"),
+        ("cli/planted", "import photocat", "never imports PhotoCat"),
+        ("db/planted", "import alembic", "knows Alembic"),
     ],
 )
 def test_the_contracts_bite(tmp_path: Path, module: str, line: str, contract: str) -> None:
