@@ -8,7 +8,9 @@ import gc
 # folder `photocat` for the package of that name.
 import photocat  # noqa: F401
 
-pytest_plugins = ["fix_engine", "fix_servers", "fix_sessions", "fix_proxy", "fix_commands", "crash.summary"]
+pytest_plugins = [
+    "fix_engine", "fix_servers", "fix_sessions", "fix_proxy", "fix_commands", "fix_alembic", "crash.summary",
+]  # fmt: skip
 
 
 def pytest_collection_finish() -> None:

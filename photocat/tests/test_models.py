@@ -14,6 +14,7 @@ from normalform import api
 from normalform.demo.load import legacy_statements
 from photocat.database import driver_url
 from photocat.models import metadata_for
+from photocat.sample import FOLDER
 from photocat.settings import TagColumns
 from schema_lines import schema_lines
 
@@ -67,3 +68,7 @@ def test_tokens_are_kept_as_hashes_of_a_tenant(db: Database) -> None:
         db.run("INSERT INTO api_tokens (tenant_id, name, token_hash) VALUES ('nobody', 'two', 'other')")
     db.run("DELETE FROM tenants WHERE id = 'a'")
     assert db.value("SELECT count(*) FROM api_tokens") == 0
+
+
+def test_the_spec_is_the_demos() -> None:
+    assert (FOLDER / "normalform.toml").read_text("utf-8") == SPEC

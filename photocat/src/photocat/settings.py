@@ -35,6 +35,7 @@ class Settings(BaseSettings):
         pool_overflow: connections beyond these, for a while.
         statement_timeout: milliseconds until the server ends a statement of ours.
         retry_after: seconds that a refused write is asked to wait, while the database is fenced.
+        alembic_log: file of the migrations' log; None takes `alembic/alembic.log` beside them.
     """
 
     model_config = SettingsConfigDict(env_prefix="PHOTOCAT_", frozen=True, extra="forbid")
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     pool_overflow: Annotated[int, Field(ge=0)] = 5
     statement_timeout: Positive = 10_000
     retry_after: Positive = 5
+    alembic_log: Path | None = None
 
 
 @cache
