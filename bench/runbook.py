@@ -4,7 +4,8 @@
 
 Loads the demo's data once; each measurement starts from a copy of that database, with all the legacy indexes, and
 concerns machine_tags alone. Ours is `backfill` after `expand`; what expand, verify and constrain take is printed beside
-it. The runbook's is one transaction, as its `alembic upgrade` was. Recorded results: bench/backfill.md.
+it. The runbook's is one transaction, as its `alembic upgrade` was. Beside each stand processor seconds (this process's
+and the server's) and WAL, which other work on the machine hardly changes. Recorded results: bench/backfill.md.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from importlib.resources import files
 from statistics import median
 
 import psycopg
+from processor import Seconds, postmaster, used
 
 from normalform import embedded
 from normalform.demo.load import load
@@ -47,6 +49,7 @@ KEYS = """
     ALTER TABLE machine_tags ADD FOREIGN KEY (keyword_id) REFERENCES keywords (id);
     CREATE INDEX ix_machine_tags_keyword_id ON machine_tags (keyword_id);
 """
+WAL = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
 #: Six tags are too long for keywords.keyword, so that no keyword has them: the runbook's NOT NULL would fail on them.
 SOUND = "DELETE FROM machine_tags WHERE char_length(keyword) > 100; VACUUM ANALYZE machine_tags"
 PHASES = ("expand", "backfill", "verify", "constrain")
@@ -86,6 +89,31 @@ def theirs(url: str, keys: bool) -> dict[str, float]:
     return seconds
 
 
+class Meter:
+    """Processor seconds and WAL between two looks.
+
+    Args:
+        admin: a session of the server, in autocommit mode.
+    """
+
+    def __init__(self, admin: psycopg.Connection) -> None:
+        self.admin, self.server = admin, postmaster(admin)
+        self.start()
+
+    def start(self) -> None:
+        """Begin anew."""
+        self.before, self.wal = used(self.server), self._wal()
+
+    def read(self) -> tuple[Seconds, float]:
+        """Return the processor seconds and the megabytes of WAL since the start."""
+        return used(self.server) - self.before, (self._wal() - self.wal) / 2**20
+
+    def _wal(self) -> int:
+        row = self.admin.execute(WAL).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
 def shown(seconds: dict[str, float]) -> str:
     """Seconds by phase, on a line."""
     return ", ".join(f"{phase} {value:.1f} s" for phase, value in seconds.items())
@@ -113,19 +141,31 @@ def main() -> None:
             for statement in SOUND.split("; "):
                 conn.execute(statement.encode())
             [(rows,)] = conn.execute("SELECT count(*) FROM machine_tags").fetchall()
-        mine, others = [], []
+        mine, others = list[dict[str, float]](), list[dict[str, float]]()
+        meter, costs = Meter(admin), dict[str, list[tuple[Seconds, float]]](ours=[], runbook=[])
         for turn in range(asked.repeat):
             for kind in ("ours", "runbook"):
                 admin.execute("CREATE DATABASE copy TEMPLATE loaded OWNER bench STRATEGY FILE_COPY")
                 admin.execute("CHECKPOINT")
                 url = server.url("copy", "bench")
-                seconds = (
-                    ours(url, asked.strategy, asked.workers, phases) if kind == "ours" else theirs(url, asked.keys)
-                )
+                if kind == "ours":
+                    seconds = ours(url, asked.strategy, asked.workers, phases[:1])
+                    meter.start()
+                    seconds |= ours(url, asked.strategy, asked.workers, phases[1:2])
+                    costs[kind].append(meter.read())
+                    seconds |= ours(url, asked.strategy, asked.workers, phases[2:])
+                else:
+                    meter.start()
+                    seconds = theirs(url, asked.keys)
+                    costs[kind].append(meter.read())
                 admin.execute("DROP DATABASE copy")
                 (mine if kind == "ours" else others).append(seconds)
                 print(f"  {turn + 1}, {kind}: {shown(seconds)}")
     backfill, runbook = [m["backfill"] for m in mine], [sum(p.values()) for p in others]
+    for kind, read in costs.items():
+        client, server, wal = (median(v) for v in zip(*[(c.client, c.server, w) for c, w in read], strict=True))
+        what = "backfill" if kind == "ours" else "phases 1 to 3"
+        print(f"{kind}, {what}: processor {client:.1f} s client, {server:.1f} s server, WAL {wal:,.0f} MB (medians)")
     times = [b / a for a, b in zip(backfill, runbook, strict=True)]
     print(
         f"{rows:,} rows, {asked.strategy}, {asked.workers} workers; medians of {asked.repeat}: backfill "

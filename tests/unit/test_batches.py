@@ -22,6 +22,7 @@ from normalform.core.batches import (
     milliseconds,
     next_end,
     opening,
+    shares,
     terms,
     vacuum_due,
 )
@@ -108,6 +109,22 @@ def test_one_block_refused_again_and_again_is_stuck() -> None:
         assert not pace.stuck
     assert pace.after(Refused("timeout")).stuck
     assert pace.after(Took(0.1, 1, 1)).refusals == 0
+
+
+@pytest.mark.parametrize(
+    ("mark", "expected"),
+    [
+        (Mark(Slice(0, 0, 64), 0), (1, 64)),  # too short: shares would be batches of a few rows
+        (Mark(Slice(0, 0, 191), 0), (1, 191)),
+        (Mark(Slice(0, 0, 192), 0), (3, 64)),
+        (Mark(Slice(5, 3_285, 3_942), 3_285), (8, 219)),  # of a million rows
+        (Mark(Slice(5, 3_285, 3_942), 3_742), (3, 67)),  # resumed: of the rest
+        (Mark(Slice(0, 0, 8_192), 0), (8, 2_731)),
+        (Mark(Slice(0, 0, 64), 64), (1, 0)),  # passed
+    ],
+)
+def test_shares_are_for_long_slices(mark: Mark, expected: tuple[int, int]) -> None:
+    assert shares(mark) == expected
 
 
 def test_a_batch_ends_with_its_slice() -> None:

@@ -19,6 +19,9 @@ LARGEST_SIZE = 2048
 #: A slice is what one worker takes, what is visited again when rows were skipped, and between two of which VACUUM runs.
 SMALLEST_SLICE, LARGEST_SLICE = 64, 8192
 SLICES_PER_WORKER = 16
+#: A slice of several times so many units is worked on by shares of its rows, as many as that, and no more than these.
+#: A share's batch is no longer than such a part of the slice: see :func:`shares`.
+SHARE_LEAST, MOST_SHARES, SHARE_PARTS = 64, 8, 3
 #: How many refusals in a row one unit alone may meet before somebody has to look.
 STUCK_AFTER = 12
 #: Seconds without any progress on held rows after which their holder is named and the work ends.
@@ -176,6 +179,22 @@ def after_pass(marks: Sequence[Mark], visits: int, idle: float, patience: float 
     if visits and idle >= patience:
         return Held(held, rows, f"{rows} rows have been held for {idle:.0f} s")
     return Visit(tuple(m.again() for m in held), wait=visits > 0, again=True, reason=f"{rows} rows were skipped")
+
+
+def shares(mark: Mark) -> tuple[int, int]:
+    """Decide by how many shares of its rows a slice is worked on.
+
+    A page that is full has no room for the new version of a row, which then goes to another page, and into every index
+    anew. Where a share of a page's rows has gone that way, the next share finds its room, once nobody can see the old
+    versions any more, and no index is touched; and so on. Meanwhile other batches must have come and gone, also those
+    of other workers: so each share is done over the whole slice, in several batches, before the next.
+
+    Returns:
+        How many shares, 1 where the rest of the slice is too short for that; and the most units of a share's batch.
+    """
+    left = mark.slice.end - mark.next
+    of = min(MOST_SHARES, left // SHARE_LEAST)
+    return (of, -(-left // SHARE_PARTS)) if of > 2 else (1, left)
 
 
 Kind = Literal["timeout", "deadlock", "lock"]

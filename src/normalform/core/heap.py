@@ -1,22 +1,26 @@
 """How many blocks a heap takes: as it is, after an UPDATE of its rows in batches, and once it has been rewritten.
 
 A pure model of what the server does with space: new versions go into their own page while it has room, then into space
-that VACUUM has given back, then to the end of the table. Units are bytes unless it says blocks. It must never count
-space as given back before a VACUUM that the batches run.
+that VACUUM has given back, then to the end of the table. Where slices are filled by shares of their rows, the server
+gives a page's own rows the room of the shares before. Units are bytes unless it says blocks. It must never count space
+as given to other pages before a VACUUM that the batches run.
 """
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .batches import VACUUM_LEAST_ROWS, VACUUM_SHARE, cut
+from .batches import VACUUM_LEAST_ROWS, VACUUM_SHARE, Mark, cut, shares
 from .spec import Vacuum
 
 PAGE = 8192
 #: What a page has for line pointers and tuples.
 USABLE = PAGE - 24
+#: What a version that has gone leaves in its page.
+_POINTER = 4
 #: Blocks that one page of each map is about.
 _BLOCKS_FREE, _BLOCKS_VISIBLE = 4000, 32_672
 #: Rows that the other workers change while one of them runs VACUUM, as a share of those between two VACUUMs.
@@ -121,14 +125,18 @@ def filled(rows: Rows, workers: int, vacuum: Vacuum, *, mapped: bool = True) -> 
     if not changed or not rows.sample:
         return Grown(rows.blocks, 0.0, 0)
     scale = rows.blocks / len(rows.sample)
-    stayed = spare = 0.0
+    stayed = spare = again = 0.0
+    first = cut(rows.blocks, workers)[0]
+    of, _ = shares(Mark(first, first.first))
+    chance = random.Random(of)  # noqa: S311 - which share a row falls into; the same for every reader
     for block in rows.sample:
         free = USABLE - block.bytes
         own = min(block.filled, max(0, math.floor(free / rows.keyed)))
         stayed += own
         spare += max(0, math.floor(free / rows.keyed) - own)
-    stayed, spare = stayed * scale, spare * scale
-    moved = max(0.0, changed - stayed)
+        again += max(0, _by_shares(block, rows, of, chance) - own)
+    stayed, spare, again = stayed * scale, spare * scale, again * scale
+    moved = max(0.0, changed - stayed - again)
     per_interval = vacuum_rows(rows, workers, vacuum)
     intervals = max(1, math.ceil(changed / per_interval))
     room, extended, left = spare if mapped else 0.0, 0.0, changed
@@ -138,7 +146,23 @@ def filled(rows: Rows, workers: int, vacuum: Vacuum, *, mapped: bool = True) -> 
         used = min(need, room)
         extended += need - used
         # VACUUM: the old versions' room may be used again, and whatever room nobody knew of.
-        room += now * rows.now / rows.keyed - used + (spare if number == 0 and not mapped else 0.0)
+        room += (
+            now * rows.now / rows.keyed - now * again / changed - used + (spare if number == 0 and not mapped else 0.0)
+        )
         left -= now
     blocks = rows.blocks + math.ceil(extended / max(1.0, USABLE / rows.keyed - 0.5))
     return Grown(blocks, moved / rows.count, intervals)
+
+
+def _by_shares(block: Block, rows: Rows, of: int, chance: random.Random) -> int:
+    """Return how many new versions stay in their page when it is filled by so many shares."""
+    parts = [0] * of
+    for _ in range(block.filled):
+        parts[chance.randrange(of)] += 1
+    free, stayed = float(USABLE - block.bytes), 0
+    for part in parts:
+        own = min(part, max(0, math.floor(free / rows.keyed)))
+        stayed += own
+        # What stood there before goes when the page is next looked at, whether its new version stayed or not.
+        free += part * (rows.now - _POINTER) - own * rows.keyed
+    return stayed

@@ -18,7 +18,7 @@ from ..core.batches import Mark, Refused, Storage, Terms, Took
 from ..core.retry import DEADLOCK, LOCK_NOT_AVAILABLE, QUERY_CANCELED, SERIALIZATION
 from ..errors import FencedOut, GateClosed
 from ..sql import gates
-from ..sql.batch import SETTINGS, Rows, Span, Work
+from ..sql.batch import SETTINGS, Rows, Share, Span, Work
 from .work import Context, run_sql, transaction
 
 SQL = sql.SQL
@@ -62,8 +62,17 @@ class BatchSession:
         self.storage, self.terms, self.slot = storage, terms, slot
         self._settings = self._set_up()
 
-    def run(self, mark: Mark, end: int, rows: Rows) -> Took | Refused | Busy:
-        """Do one batch, from ``mark.next`` up to ``end``.
+    def run(
+        self, mark: Mark, end: int, rows: Rows, *, first: int = 0, share: Share | None = None
+    ) -> Took | Refused | Busy:
+        """Do one batch, from ``mark.next`` up to ``end``; or a share's, which leaves the checkpoint where it is.
+
+        Args:
+            mark: where the slice stands.
+            end: where the batch ends.
+            rows: how rows are locked.
+            first: where a share's batch begins.
+            share: which share of the rows; None for all of them.
 
         Returns:
             What became of it; unless it is :class:`Took`, nothing has changed.
@@ -84,8 +93,10 @@ class BatchSession:
                 self._check_storage()
                 self._pass_gates()
                 in_statement = True
-                span = Span(mark.next, end)
-                statement = self.work.statement(span, rows, mark.slice.number, self.ctx.run, self.slot)
+                span = Span(mark.next if share is None else first, end, share)
+                statement = self.work.statement(
+                    span, rows, mark.slice.number, self.ctx.run, self.slot, stands=mark.next
+                )
                 changed, skipped, moved = self._row(run_sql(self.ctx, self.conn, f"{name}:batch", statement))
                 if moved != 1:
                     raise FencedOut(
@@ -96,7 +107,7 @@ class BatchSession:
             return Busy(busy.lookup)
         except psycopg.Error as error:
             return self._judge(error, in_statement)
-        return Took(time.monotonic() - began, end - mark.next, int(changed), int(skipped))
+        return Took(time.monotonic() - began, end - span.first, int(changed), int(skipped))
 
     def _judge(self, error: psycopg.Error, in_statement: bool) -> Refused | Busy:
         if self.conn.closed or self.conn.broken:

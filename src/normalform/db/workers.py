@@ -19,7 +19,7 @@ from ..core.batches import Mark, Pace, Refused, Storage, Terms, Took, Visit
 from ..core.events import Event
 from ..core.retry import waits
 from ..errors import GateClosed
-from ..sql.batch import Rows, Work
+from ..sql.batch import Rows, Share, Work
 from .batch import BatchSession, Busy, vacuum
 from .execute import lock_holders
 from .signals import gate_holders
@@ -133,7 +133,9 @@ class _Worker:
         self.pace = Pace(pool.limits.target)
 
     def slice(self, mark: Mark) -> None:
-        """Pass over a slice, or as much of it as the pool's end lets."""
+        """Pass over a slice, or as much of it as the pool's end lets; where that pays, by shares of its rows first."""
+        if self.work.by_shares and not self.pool.visit.again:
+            mark = self._shares(mark)
         while not mark.passed:
             if self.pool.ending:
                 return
@@ -145,13 +147,30 @@ class _Worker:
                 self.pool.count(outcome.changed)
         self._vacuum()
 
-    def _batch(self, mark: Mark, end: int) -> Took | Refused | None:
+    def _shares(self, mark: Mark) -> Mark:
+        """Do all shares but the last, which is left to the pass over the whole slice with whatever else is.
+
+        The slice's checkpoint stays: a run that is stopped here begins the slice anew and finds less to do.
+        """
+        of, most = batches.shares(mark)
+        for number in range(of - 1):
+            at = mark.next
+            while at < mark.slice.end and not self.pool.ending:
+                end = min(at + min(self.pace.size, most), mark.slice.end)
+                outcome = self._batch(mark, end, at, Share(number, of))
+                if isinstance(outcome, Took):
+                    at, mark = end, mark.moved(mark.next, outcome.changed, 0)
+                    self.pool.news.put(mark)
+                    self.pool.count(outcome.changed)
+        return mark
+
+    def _batch(self, mark: Mark, end: int, first: int = 0, share: Share | None = None) -> Took | Refused | None:
         """Try one batch; None when the pool ended while it waited to begin."""
         rows: Rows = "wait" if self.pool.visit.wait else self.pool.limits.rows
-        outcome = self._begin(mark, end, rows)
+        outcome = self._begin(mark, end, rows, first, share)
         if isinstance(outcome, Refused) and rows != "skip" and outcome.kind == "lock":
             # Somebody holds a row for longer than we wait: the others of the batch need not.
-            outcome = self._begin(mark, end, "skip")
+            outcome = self._begin(mark, end, "skip", first, share)
         if outcome is None:
             return None
         self.pace = self.pace.after(outcome)
@@ -174,11 +193,11 @@ class _Worker:
         if self.pace.refusals:
             self._sleep(0.1 * self.pace.refusals)
 
-    def _begin(self, mark: Mark, end: int, rows: Rows) -> Took | Refused | None:
+    def _begin(self, mark: Mark, end: int, rows: Rows, first: int, share: Share | None) -> Took | Refused | None:
         """Run the batch as soon as its table and gates are free."""
         began, spoke, pauses = time.monotonic(), False, waits()
         while True:
-            outcome = self.session.run(mark, end, rows)
+            outcome = self.session.run(mark, end, rows, first=first, share=share)
             if not isinstance(outcome, Busy):
                 return outcome
             if not spoke and time.monotonic() - began >= SPEAK_AFTER:

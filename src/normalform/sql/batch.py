@@ -30,11 +30,20 @@ SETTINGS = {"max_parallel_workers_per_gather": "0", "work_mem": "32MB"}
 
 
 @dataclass(frozen=True)
+class Share:
+    """A part of a span's rows, spread over all its units: the one of that number, from 0, of so many."""
+
+    number: int
+    of: int
+
+
+@dataclass(frozen=True)
 class Span:
-    """A range of units of one table: ``first`` is in it, ``end`` is not."""
+    """A range of units of one table: ``first`` is in it, ``end`` is not; of its rows, all or a share."""
 
     first: int
     end: int
+    share: Share | None = None
 
 
 class Ground(Protocol):
@@ -94,6 +103,8 @@ class Work:
         gates: lookups whose renames must not pass while a batch runs (``sql.gates``).
         skip_triggers: whether the application's triggers stay silent; needs the right to set
             ``session_replication_role``.
+        by_shares: whether ``body`` heeds a span's share (:func:`in_share`), so that slices may be worked on by shares
+            first.
     """
 
     name: str
@@ -102,28 +113,35 @@ class Work:
     pending: sql.Composable
     gates: tuple[str, ...] = ()
     skip_triggers: bool = False
+    by_shares: bool = False
 
     @property
     def table(self) -> str:
         """The table as SQL writes it."""
         return render(table(self.ground.name))
 
-    def statement(self, span: Span, rows: Rows, slice_number: int, run: int = 0, worker: int = 0) -> sql.Composed:
+    def statement(
+        self, span: Span, rows: Rows, slice_number: int, run: int = 0, worker: int = 0, *, stands: int | None = None
+    ) -> sql.Composed:
         """Return the batch: a query of (changed, skipped, checkpoints moved).
 
         The checkpoint moves in the same statement, and only from where the batch began: two sessions that do the same
-        span cannot both move it. A batch that changes rows leaves its record, by which ``explain`` finds it.
+        span cannot both move it. A batch of a share leaves the checkpoint where it stands, and skipped rows uncounted:
+        whatever it did not do is done when the span is passed whole. A batch that changes rows leaves its record, by
+        which ``explain`` finds it.
 
         Args:
             span: the blocks.
             rows: how rows are locked.
             slice_number: the slice that they belong to.
             run, worker: who does it, for the record.
+            stands: where the checkpoint stands; None where the span begins.
         """
+        stands = span.first if stands is None else stands
         return SQL(
-            "WITH {body}, nf_mark AS (UPDATE {checkpoint} k SET next_block = {end}, rows = k.rows + d.changed, "
-            "skipped = k.skipped + d.skipped, at = clock_timestamp() FROM nf_done d "
-            "WHERE k.work = {work} AND k.slice = {slice} AND k.next_block = {first} RETURNING 1), "
+            "WITH {body}, nf_mark AS (UPDATE {checkpoint} k SET next_block = {next}, rows = k.rows + d.changed, "
+            "skipped = k.skipped + {skipped}, at = clock_timestamp() FROM nf_done d "
+            "WHERE k.work = {work} AND k.slice = {slice} AND k.next_block = {stands} RETURNING 1), "
             "nf_batch AS (INSERT INTO {batch} (work, slice, first_block, end_block, run, worker, rows) "
             "SELECT {work}, {slice}, {first}, {end}, {run}, {worker}, d.changed FROM nf_done d WHERE d.changed > 0) "
             "SELECT d.changed, d.skipped, (SELECT count(*) FROM nf_mark) FROM nf_done d"
@@ -133,6 +151,9 @@ class Work:
             batch=ledger("batch"),
             run=sql.Literal(run),
             worker=sql.Literal(worker),
+            next=sql.Literal(span.end if span.share is None else stands),
+            skipped=SQL("d.skipped") if span.share is None else SQL("0"),
+            stands=sql.Literal(stands),
             first=sql.Literal(span.first),
             end=sql.Literal(span.end),
             work=sql.Literal(self.name),
@@ -142,6 +163,19 @@ class Work:
     def example(self) -> str:
         """Return what one batch looks like, for ``plan --sql``."""
         return render(self.statement(Span(0, 64), "skip", 0))
+
+
+def in_share(alias: str, span: Span) -> sql.Composable:
+    """Return `` AND …``: that a row, under that alias, is in the span's share; nothing where the span has all rows.
+
+    A row's place decides. So the shares of one span have no row in common as long as it stands where it stood, and
+    each unit has about as many rows of each.
+    """
+    if span.share is None:
+        return SQL("")
+    return SQL(" AND (hashtid({}.ctid) & 2147483647) % {} = {}").format(
+        sql.Identifier(alias), sql.Literal(span.share.of), sql.Literal(span.share.number)
+    )
 
 
 def locked(ground: Ground, span: Span, source: str, rows: Rows) -> sql.Composable:
@@ -156,12 +190,13 @@ def locked(ground: Ground, span: Span, source: str, rows: Rows) -> sql.Composabl
     if rows == "none":
         return SQL("nf_locked AS (SELECT g.* FROM {} g)").format(sql.Identifier(source))
     return SQL(
-        "nf_locked AS MATERIALIZED (SELECT g.* FROM {source} g JOIN ONLY {table} t ON t.ctid = g.tid WHERE {within} "
-        "FOR NO KEY UPDATE OF t{skip})"
+        "nf_locked AS MATERIALIZED (SELECT g.* FROM {source} g JOIN ONLY {table} t ON t.ctid = g.tid "
+        "WHERE {within}{share} FOR NO KEY UPDATE OF t{skip})"
     ).format(
         source=sql.Identifier(source),
         table=table(ground.name),
         within=ground.within("t", span),
+        share=in_share("t", span),
         skip=SQL(" SKIP LOCKED") if rows == "skip" else SQL(""),
     )
 

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from ..core.model import Lookup, Reference
 from . import compare
-from .batch import Ground, Heap, Rows, Span, Work, done, locked
+from .batch import Ground, Heap, Rows, Span, Work, done, in_share, locked
 from .quote import column, columns, conjunction, table
 from .shapes import reference_values, resolve_few, scope_names, scope_values
 
@@ -28,18 +28,19 @@ def fill_work(reference: Reference) -> Work:
     def body(ground: Ground, span: Span, rows: Rows) -> sql.Composable:
         return SQL(
             "nf_values AS MATERIALIZED (SELECT {picked}, array_agg(r.tid) AS tids FROM "
-            "(SELECT t.ctid AS tid, {values} FROM ONLY {table} t WHERE {within} AND {pending}) r "
+            "(SELECT t.ctid AS tid, {values} FROM ONLY {table} t WHERE {within} AND {pending}{share}) r "
             "GROUP BY {picked}){resolved}, "
             "nf_good AS MATERIALIZED (SELECT unnest(v.tids) AS tid, {picked_v}, v.id FROM resolved v "
             "WHERE v.id IS NOT NULL ORDER BY 1), "
             "{locked}, "
             "nf_changed AS (UPDATE ONLY {table} t SET {key} = g.id FROM nf_locked g "
-            "WHERE t.ctid = g.tid AND {within} AND {unchanged} RETURNING 1), {done}"
+            "WHERE t.ctid = g.tid AND {within}{share} AND {unchanged} RETURNING 1), {done}"
         ).format(
             values=reference_values(reference),
             table=table(ground.name),
             within=ground.within("t", span),
             pending=pending,
+            share=in_share("t", span),
             picked=picked,
             resolved=resolve_few(reference, "nf_values"),
             picked_v=columns("v", names),
@@ -56,6 +57,7 @@ def fill_work(reference: Reference) -> Work:
         pending=pending,
         gates=(reference.lookup.name,),
         skip_triggers=reference.spec.app_triggers == "skip",
+        by_shares=True,
     )
 
 
@@ -95,19 +97,20 @@ def _assign(
 
     def body(ground: Ground, span: Span, rows: Rows) -> sql.Composable:
         return SQL(
-            "nf_rows AS MATERIALIZED (SELECT t.ctid AS tid FROM ONLY {table} t WHERE {within} AND {pending}), "
+            "nf_rows AS MATERIALIZED (SELECT t.ctid AS tid FROM ONLY {table} t WHERE {within} AND {pending}{share}), "
             "{locked}, nf_changed AS (UPDATE ONLY {table} t SET {assignment} FROM nf_locked g "
-            "WHERE t.ctid = g.tid AND {within} AND {pending} RETURNING 1), {done}"
+            "WHERE t.ctid = g.tid AND {within}{share} AND {pending} RETURNING 1), {done}"
         ).format(
             table=table(ground.name),
             within=ground.within("t", span),
             pending=pending,
             locked=locked(ground, span, "nf_rows", rows),
+            share=in_share("t", span),
             assignment=assignment,
             done=done("nf_rows"),
         )
 
-    return Work(name=name, ground=ground, body=body, pending=pending, skip_triggers=skip_triggers)
+    return Work(name=name, ground=ground, body=body, pending=pending, skip_triggers=skip_triggers, by_shares=True)
 
 
 def unfilled(reference: Reference) -> sql.Composable:
