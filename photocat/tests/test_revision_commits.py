@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -63,7 +65,9 @@ def test_alembics_own_session_is_idle_while_a_phase_runs(
         seen[name] = db.rows(query)
 
     monkeypatch.setattr(api, "phase", watched)
-    assert alembic(db, "upgrade", "head").status == 0
+    # One by one: only the first revision of a command finds that Alembic has read its table before.
+    for revision in (LEGACY, EXPAND, BACKFILL, CONSTRAIN, CONTRACT):
+        assert alembic(db, "upgrade", revision).status == 0
     assert seen == {
         "expand": [("idle", True, True, 0, LEGACY)],
         "backfill": [("idle", True, True, 0, EXPAND)],
@@ -131,6 +135,23 @@ def test_a_failed_phase_is_taken_back_by_the_runbooks_downgrade_and_done_by_the_
     monkeypatch.undo()
     ended = alembic(db, "upgrade", "head")
     assert (ended.status, revision_of(db)) == (0, [CONTRACT]), ended.log
+
+
+def test_ctrl_c_ends_a_phase_between_two_steps(db: Database, alembic: Alembic, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = LogSink.__call__
+
+    def pressing(self: LogSink, event: Event) -> None:
+        usual(self, event)
+        if event.name == "expand/permatags/key":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert alembic(db, "upgrade", LEGACY).status == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(LogSink, "__call__", pressing)
+        ended = alembic(db, "upgrade", EXPAND)
+    assert (ended.status, revision_of(db)) == (1, [LEGACY])
+    assert "FAILED: stopped" in ended.printed
+    assert alembic(db, "upgrade", EXPAND).status == 0
 
 
 def test_a_phase_that_the_command_line_did_is_recorded_and_not_done_twice(db: Database, alembic: Alembic) -> None:

@@ -41,6 +41,7 @@ from .core.plan import after
 from .db import ledger
 from .db.connect import Connector
 from .errors import GateClosed, NormalformError
+from .interrupt import interruptible
 
 #: Below Alembic's own logger: whatever shows or keeps its lines does so with ours.
 log = logging.getLogger("alembic.normalform")
@@ -153,7 +154,8 @@ def run_migrations() -> None:
             state = _state(options)
             if state.half is not None and state.half[1] == "do":
                 log.info("%s was left half-way and is taken back", state.half[0])
-                api.rollback(options, state.last)
+                with interruptible(options.stop):
+                    api.rollback(options, state.last)
     environment.run_migrations()
 
 
@@ -278,7 +280,9 @@ def _phase(what: str, instead: str) -> Iterator[api.Options]:
             f"Leave out --sql, or: {instead}"
         )
     with _as_command_error(), _idle(migration):
-        yield _options(migration)
+        options = _options(migration)
+        with interruptible(options.stop):
+            yield options
 
 
 @contextmanager

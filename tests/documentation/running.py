@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,9 @@ class Reader:
         self.printed = ""
         self.programs = folder / ".programs"
         self.programs.mkdir()
+        alembic = self.programs / "alembic"
+        alembic.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-m", "alembic"])} "$@"\n')
+        alembic.chmod(0o755)
         for file in EXAMPLE.iterdir():
             shutil.copy(file, folder)
         self.environment = {

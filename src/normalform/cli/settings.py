@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
@@ -19,10 +16,10 @@ from ..core.names import nearest
 from ..core.spec_file import parse
 from ..db.work import Strategy
 from ..errors import UsageError
+from ..interrupt import interruptible
 from .progress import sink_for
 
 DEFAULT_SPEC = Path("normalform.toml")
-STDERR = 2
 
 
 class Terminal(Console):
@@ -105,28 +102,3 @@ class Settings:
             yield Options(
                 self.database_url(), self.spec_text() if spec else None, sink, strategy, workers, self.mask, stop
             )
-
-
-@contextmanager
-def interruptible(stop: threading.Event, *, as_json: bool = False) -> Iterator[None]:
-    """Let the first Ctrl-C (or SIGTERM) end after the batch in hand, and the second one end what runs now."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        text = "ending after the statement in hand; Ctrl-C again ends it at once"
-        line = json.dumps({"kind": "note", "name": "interrupt", "text": text}) if as_json else text
-        # Past the streams' buffers: the signal may have come while one of them was being written.
-        os.write(STDERR, f"{line}\n".encode())
-
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
