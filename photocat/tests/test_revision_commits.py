@@ -177,6 +177,34 @@ def test_the_downgrade_to_base_leaves_nothing(database: Make, alembic: Alembic) 
     assert dump_schema(db) == before
 
 
+@pytest.mark.slow
+def test_decisions_outlast_a_downgrade_and_go_with_the_tables(database: Make, alembic: Alembic) -> None:
+    db = database(DECIDED)
+    sums = checksums(db)
+    for revision in (LEGACY, EXPAND, LEGACY):
+        command = "upgrade" if revision == EXPAND else "downgrade"
+        assert alembic(db, command, revision).status == 0
+    assert checksums(db) == sums
+    assert db.value("SELECT count(*) FROM normalform.decision") > 0
+    ended = alembic(db, "downgrade", "base")
+    assert (ended.status, revision_of(db)) == (0, []), ended.log
+    assert db.value("SELECT count(*) FROM pg_namespace WHERE nspname = 'normalform'") == 0
+
+
+def test_a_refusal_of_the_server_is_said_and_no_traceback(database: Make, alembic: Alembic) -> None:
+    db = database()
+    assert alembic(db, "upgrade", LEGACY).status == 0
+    refuse = "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not today'; END$$"
+    db.run(f"{refuse}; CREATE EVENT TRIGGER no ON ddl_command_start WHEN TAG IN ('ALTER TABLE') "
+           "EXECUTE FUNCTION refuse()", role="admin")  # fmt: skip
+    ended = alembic(db, "upgrade", EXPAND)
+    assert (ended.status, revision_of(db)) == (1, [LEGACY])
+    assert "FAILED: the database refused: not today (SQLSTATE P0001)" in " ".join(ended.printed.split())
+    assert "the same command resumes" in ended.log
+    db.run("DROP EVENT TRIGGER no", role="admin")
+    assert alembic(db, "upgrade", EXPAND).status == 0
+
+
 @pytest.mark.parametrize(
     ("command", "range_", "instead"),
     [

@@ -28,6 +28,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import psycopg
 from alembic import context as environment
 from alembic import op, util
 from alembic.runtime.migration import MigrationContext
@@ -40,6 +41,7 @@ from .core.phases import ORDER, START, State
 from .core.plan import after
 from .db import ledger
 from .db.connect import Connector
+from .db.refused import refused
 from .errors import GateClosed, NormalformError
 from .interrupt import interruptible
 
@@ -149,10 +151,11 @@ def run_migrations() -> None:
     migration = environment.get_context()
     command = getattr(migration.opts.get("fn"), "__name__", "")
     if command == "downgrade" and not migration.as_sql:
-        with _as_command_error():
-            options = _options(migration)
+        options = _options(migration)
+        with _as_command_error(options):
             state = _state(options)
-            if state.half is not None and state.half[1] == "do":
+            # Decisions that are applied before expand are no half of a revision, and stay.
+            if state.half is not None and state.half[1] == "do" and state.half[0] != "resolve":
                 log.info("%s was left half-way and is taken back", state.half[0])
                 with interruptible(options.stop):
                     api.rollback(options, state.last)
@@ -228,7 +231,7 @@ def _carry_out(revision: Revision) -> None:
         if phases[-1] in state.done and state.half is None:
             log.info("%s: done before; nothing to do", revision)
             return
-        if revision == "expand" and state.half in (None, ("resolve", "do")):
+        if revision == "expand" and (state.half is None or state.half[0] == "resolve"):
             _audit(options)
         steps = api.plan(options, revision)
         for phase in phases:
@@ -279,10 +282,9 @@ def _phase(what: str, instead: str) -> Iterator[api.Options]:
             f"{what} is no script: it works in many transactions, and in batches that depend on what it finds. "
             f"Leave out --sql, or: {instead}"
         )
-    with _as_command_error(), _idle(migration):
-        options = _options(migration)
-        with interruptible(options.stop):
-            yield options
+    options = _options(migration)
+    with _idle(migration), _as_command_error(options), interruptible(options.stop):
+        yield options
 
 
 @contextmanager
@@ -303,14 +305,15 @@ def _idle(migration: MigrationContext) -> Iterator[None]:
 
 
 @contextmanager
-def _as_command_error() -> Iterator[None]:
+def _as_command_error(options: api.Options) -> Iterator[None]:
     """Turn the engine's errors into the kind that Alembic shows without a traceback; the log has them line by line."""
     try:
         yield
-    except NormalformError as error:
-        for line in str(error).splitlines():
+    except (NormalformError, psycopg.Error) as error:
+        said = refused(error, mask=options.mask) if isinstance(error, psycopg.Error) else error
+        for line in str(said).splitlines():
             log.error(line.rstrip())
-        raise util.CommandError(str(error)) from error
+        raise util.CommandError(str(said)) from error
 
 
 def _state(options: api.Options) -> State:

@@ -21,7 +21,8 @@ from ..core.events import tee
 from ..core.findings import FAIL_ON, FailOn, fails, gate
 from ..core.index_successor import DEFERRABLE, LATE
 from ..core.phases import ORDER, START
-from ..errors import DatabaseRefused, Interrupted, NormalformError, UsageError
+from ..db.refused import refused
+from ..errors import Interrupted, NormalformError, UsageError
 from . import show, show_audit, show_explain, show_init, show_sample
 from .settings import DEFAULT_SPEC, Settings, Terminal
 
@@ -427,7 +428,7 @@ def _guarded(arguments: list[str]) -> int:
     except NormalformError as error:
         return show.error(_settings, error)
     except psycopg.Error as error:
-        return show.error(_settings, _refused(error))
+        return show.error(_settings, refused(error, mask=_settings.mask))
     except (KeyboardInterrupt, typer.Abort):
         return show.error(_settings, Interrupted("stopped", hint="run the same command again to resume"))
     except BrokenPipeError:
@@ -444,21 +445,3 @@ def _guarded(arguments: list[str]) -> int:
         traceback.print_exc()
         return DEFECT
     return 0
-
-
-#: What to do where the same command would be refused again, by SQLSTATE.
-_HINTS = {
-    "42501": "connect as the role that owns the tables, with CREATE on the database; the same command then resumes",
-    "25006": "this session is read-only, as on a standby: give the URL of the primary",
-}
-
-
-def _refused(error: psycopg.Error) -> DatabaseRefused:
-    """Say what the server said. Its DETAIL may quote a row's values, so it is shown only without --mask."""
-    text = error.diag.message_primary or (str(error).strip().splitlines() or ["the connection is gone"])[0]
-    if error.sqlstate:
-        text = f"{text} (SQLSTATE {error.sqlstate})"
-    if error.diag.message_detail and not _settings.mask:
-        text = f"{text}\n  {error.diag.message_detail}"
-    hint = _HINTS.get(error.sqlstate or "", "normalform status; the same command resumes")
-    return DatabaseRefused(f"the database refused: {text}", hint=hint)
