@@ -6,16 +6,21 @@ Each takes a connection string and a spec's text, does one thing, and returns a 
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from psycopg.sql import SQL, Identifier
 
+from . import embedded
+from .backup import programs
+from .core.backup_manifest import Kind
 from .core.conservation import conserve
 from .core.events import Event, Sink, silent
 from .core.explanation import Explanation
@@ -38,11 +43,13 @@ from .db.status import Status
 from .db.work import Context, Strategy, run_sql
 from .errors import GateClosed, NormalformError, UsageError
 from .phases import audit as audit_phase
+from .phases import backup as backup_phase
 from .phases import init as init_phase
 from .phases import resolve as resolve_phase
 from .phases import sample as sample_phase
 from .phases import verify as verify_phase
 from .phases.audit import AuditReport
+from .phases.backup import BackupReport
 from .phases.resolve import ApplyReport, CheckReport, ExportReport, UndoReport
 from .runner import PHASES, Runner, lower_fence
 from .sql import probes
@@ -339,6 +346,92 @@ def explain(options: Options, table_name: str, key: Sequence[str]) -> list[Expla
     spec = parse(_spec_text(options))
     with Connector(options.url).open("explain") as conn:
         return explain_row(conn, spec, table_name, key, mask=options.mask)
+
+
+def backup(
+    options: Options,
+    output: Path,
+    *,
+    kind: Kind | None = None,
+    owners: bool = True,
+    jobs: int | None = None,
+    verify_on: str | None = None,
+    keep: int | None = None,
+    keep_days: float | None = None,
+) -> BackupReport:
+    """Dump one snapshot, restore it elsewhere, compare, and only then give the backup its name. Needs no spec.
+
+    Args:
+        options: the database; the role reads all of it and needs no other right.
+        output: a folder, in which it gets a name of database and time, or one ``.sql`` file to write.
+        kind: ``directory`` (dumped and restored in parallel) or ``plain``; None: plain for a ``.sql``, else directory.
+        owners: whether owners and rights are part of it.
+        jobs: how many processes dump and restore; None: one for each core, at most four.
+        verify_on: URL of a server to restore on, as a role that may create databases; None: a server of our own.
+        keep: how many verified backups of this database stay in the folder, this one included; at least 1.
+        keep_days: days for which they stay. With both a backup stays for either; with none nothing goes.
+
+    Raises:
+        GateClosed: something is missing: rights, programs, extensions, roles. Nothing was dumped.
+        BackupRefused: the restored database differs. Nothing of the backup is left.
+        UsageError: the output exists already, or an argument makes no sense.
+    """
+    if (keep is not None and keep < 1) or (keep_days is not None and keep_days < 0):
+        raise UsageError("the newest backup always stays: keep at least 1, for 0 days or more")
+    return backup_phase.make(
+        options.url, output, _tools(options, verify_on, jobs), kind=kind, owners=owners, keep=keep, keep_days=keep_days
+    )
+
+
+def backup_check(
+    options: Options, path: Path, *, restore: bool = True, jobs: int | None = None, verify_on: str | None = None
+) -> BackupReport:
+    """Check a backup: its manifest, each file's size and SHA-256, and that it restores to what it was taken of.
+
+    Args:
+        options: only its sink and stop are used: the database need not be there any more.
+        path: the backup's folder, or its ``.sql``.
+        restore: whether to restore and compare; False looks at the files alone.
+        jobs, verify_on: as `backup` has them.
+
+    Raises:
+        BackupRefused: it is damaged, cut short, none of ours, or restores to something else.
+        GateClosed: what is needed to restore it is missing.
+    """
+    return backup_phase.check(path, _tools(options, verify_on, jobs), restore=restore)
+
+
+#: For a server that lives for one restore: nothing of it need outlast a crash.
+_SCRATCH = {
+    "autovacuum": "off",
+    "checkpoint_timeout": "1h",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "jit": "off",
+    "maintenance_work_mem": "256MB",
+    "max_wal_senders": "0",
+    "max_wal_size": "8GB",
+    "shared_buffers": "256MB",
+    "synchronous_commit": "off",
+    "wal_level": "minimal",
+}
+
+
+@contextmanager
+def _scratch_server(major: int) -> Iterator[str]:
+    with embedded.temporary(version=major, settings=_SCRATCH) as server:
+        yield server.url()
+
+
+def _tools(options: Options, verify_on: str | None, jobs: int | None) -> backup_phase.Tools:
+    return backup_phase.Tools(
+        programs.find(embedded.packaged_binaries()),
+        _scratch_server,
+        verify_on,
+        jobs or min(4, os.cpu_count() or 1),
+        options.sink,
+        options.stop,
+    )
 
 
 def uninstall(options: Options, *, give_up_undo: bool = False) -> list[str]:

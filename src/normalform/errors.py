@@ -64,6 +64,23 @@ class ProofFailed(NormalformError):
     exit_status = 1
 
 
+class BackupRefused(NormalformError):
+    """A backup is damaged, cut short, none of ours, or does not restore to what it was taken of (exit status 1).
+
+    Args:
+        path: the backup.
+        reasons: what is wrong with it, one line each.
+    """
+
+    exit_status = 1
+
+    def __init__(self, path: str, reasons: Sequence[str], *, hint: str | None = None) -> None:
+        self.path = path
+        self.reasons = tuple(reasons)
+        lines = "\n".join(f"  {r}" for r in self.reasons)
+        super().__init__(f"backup {path} is refused\n{lines}", hint=hint)
+
+
 class GateClosed(NormalformError):
     """A phase may not start, or may not finish (exit status 3).
 

@@ -63,6 +63,8 @@ def test_the_contracts_hold() -> None:
         ("phases/planted", "from normalform import embedded", "servers of our own"),
         ("cli/planted", "import photocat", "never imports PhotoCat"),
         ("db/planted", "import alembic", "knows Alembic"),
+        ("backup/planted", "from normalform import embedded", "servers of our own"),
+        ("backup/planted", "from normalform.phases import backup", "Calls go down"),
     ],
 )
 def test_the_contracts_bite(tmp_path: Path, module: str, line: str, contract: str) -> None:

@@ -26,7 +26,7 @@ _GLOBAL = """Options of every command stand before its name: `normalform --json 
 | status | |
 | --- | --- |
 | 0 | done |
-| 1 | findings (`audit`: of severity error, or as `--fail-on` says), or a proof that failed (`verify`, `backfill`, `constrain`, `contract`) |
+| 1 | findings (`audit`: of severity error, or as `--fail-on` says), or a proof that failed (`verify`, `backfill`, `constrain`, `contract`, and `backup`, which refuses a backup) |
 | 2 | the command line, the spec or a decision file is wrong; nothing was changed |
 | 3 | a gate is closed: the phase may not start, or not finish; it says why and what to do |
 | 4 | paused or interrupted, by Ctrl-C or SIGTERM: the same command goes on |
@@ -107,7 +107,7 @@ before anything is done.
 `SHARE ROW EXCLUSIVE` lets readers pass and writers wait, `ACCESS EXCLUSIVE` lets nobody pass: both only in short
 transactions.
 
-`audit`, `verify`, `explain`, `plan` and `status` take `ACCESS SHARE` and change nothing. Locks of decisions are
+`audit`, `backup`, `verify`, `explain`, `plan` and `status` take `ACCESS SHARE` and change nothing. Locks of decisions are
 [on their own page](decisions.md#locks). One advisory lock, on no table, keeps a second runner out. No application
 session is ever ended or cancelled by us."""
 

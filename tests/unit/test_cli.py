@@ -18,7 +18,7 @@ from normalform.errors import GateClosed, LockHeld, NormalformError, ProofFailed
 
 COMMANDS = [
     ("init",), ("audit",), ("plan",), ("expand",), ("backfill",), ("verify",), ("constrain",), ("contract",), ("run",),
-    ("rollback",), ("status",), ("watch",), ("explain",), ("uninstall",), ("demo",), ("resolve",),
+    ("rollback",), ("status",), ("watch",), ("explain",), ("uninstall",), ("demo",), ("backup",), ("resolve",),
     ("resolve", "export"), ("resolve", "check"), ("resolve", "apply"), ("resolve", "undo"),
 ]  # fmt: skip
 SPEC = """

@@ -23,7 +23,7 @@ from ..core.index_successor import DEFERRABLE, LATE
 from ..core.phases import ORDER, START
 from ..db.refused import refused
 from ..errors import Interrupted, NormalformError, UsageError
-from . import show, show_audit, show_explain, show_init, show_sample
+from . import show, show_audit, show_backup, show_explain, show_init, show_sample
 from .settings import DEFAULT_SPEC, Settings, Terminal
 
 app = typer.Typer(
@@ -195,6 +195,46 @@ def resolve_undo() -> None:
     with _settings.options() as opts:
         report = api.resolve_undo(opts)
     show.result(_settings, report, "decisions undone", next_command="normalform audit")
+
+
+@app.command()
+def backup(
+    output: Annotated[Path, typer.Option(help="Folder that backups go to, or one .sql to write.")] = Path("backups"),
+    made: Annotated[
+        str | None, typer.Option("--format", help="directory or plain; default: plain for a .sql, else directory.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes at once; default: cores, at most 4.")] = None,
+    verify_on: Annotated[
+        str | None,
+        typer.Option(
+            envvar="NORMALFORM_VERIFY_URL",
+            help="Server to restore it on, as a role with CREATEDB; default: one that we start.",
+        ),
+    ] = None,
+    owner: Annotated[bool, typer.Option("--owner/--no-owner", help="Whether owners and rights are in it.")] = True,
+    keep: Annotated[int | None, typer.Option(min=1, help="Then remove all but so many of this database.")] = None,
+    keep_days: Annotated[
+        float | None, typer.Option(min=0, help="Then remove those older than that; with --keep, older than both.")
+    ] = None,
+    check: Annotated[Path | None, typer.Option(help="Make none: check this one, and restore it.")] = None,
+    files_only: Annotated[bool, typer.Option("--files-only", help="With --check: restore nothing.")] = False,
+) -> None:
+    """Dump one snapshot, restore it elsewhere, compare every table: a backup that is verified, or none."""
+    kind = _kind(made)
+    if check is not None:
+        if keep is not None or keep_days is not None or made is not None:
+            raise UsageError("--check makes no backup and removes none", hint=f"normalform backup --check {check}")
+        with _settings.options(spec=False, database=False) as opts:
+            found = api.backup_check(opts, check, restore=not files_only, jobs=jobs, verify_on=verify_on)
+        show_backup.checked(_settings, found)
+        return
+    if files_only:
+        raise UsageError("--files-only goes with --check", hint="normalform backup --check PATH --files-only")
+    with _settings.options(spec=False) as opts:
+        report = api.backup(
+            opts, output, kind=kind, owners=owner, jobs=jobs, verify_on=verify_on, keep=keep, keep_days=keep_days
+        )
+    show_backup.made(_settings, report)
 
 
 @app.command()
@@ -377,6 +417,12 @@ def demo(
 def _strategy(text: str) -> Any:
     if text not in ("live", "window"):
         raise UsageError(f"no strategy {text!r}; one of live, window")
+    return text
+
+
+def _kind(text: str | None) -> Any:
+    if text not in (None, "directory", "plain"):
+        raise UsageError(f"no format {text!r}; one of directory, plain")
     return text
 
 

@@ -88,7 +88,7 @@ class Settings:
 
     @contextmanager
     def options(
-        self, *, strategy: Strategy = "live", workers: int | None = None, spec: bool = True
+        self, *, strategy: Strategy = "live", workers: int | None = None, spec: bool = True, database: bool = True
     ) -> Iterator[Options]:
         """Return the API's options, with a sink that fits the output and Ctrl-C ending the batch in hand.
 
@@ -96,9 +96,9 @@ class Settings:
             strategy: ``live`` or ``window``.
             workers: sessions that work at once.
             spec: whether the spec file is read.
+            database: whether a database must be given.
         """
         stop = threading.Event()
         with interruptible(stop, as_json=self.as_json), sink_for(self.err, as_json=self.as_json) as sink:
-            yield Options(
-                self.database_url(), self.spec_text() if spec else None, sink, strategy, workers, self.mask, stop
-            )
+            url, text = self.database_url() if database else "", self.spec_text() if spec else None
+            yield Options(url, text, sink, strategy, workers, self.mask, stop)

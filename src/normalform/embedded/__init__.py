@@ -8,14 +8,15 @@ folder changes its mode or its owner.
         psycopg.connect(server.url())
 
 `start` runs the cluster of a named folder, `temporary` one that ends with this process, `find_binaries` says
-where the programs are, and `reap` removes what processes that died have left.
+where the programs are, `packaged_binaries` which were brought along, and `reap` removes what processes that died
+have left.
 """
 
 from __future__ import annotations
 
-from .binaries import find_binaries
+from .binaries import find_binaries, packaged_binaries
 from .errors import EmbeddedError
 from .server import Server, start
 from .temporary import reap, temporary
 
-__all__ = ["EmbeddedError", "Server", "find_binaries", "reap", "start", "temporary"]
+__all__ = ["EmbeddedError", "Server", "find_binaries", "packaged_binaries", "reap", "start", "temporary"]

@@ -60,6 +60,11 @@ def find_binaries(version: int) -> Path:
     )
 
 
+def packaged_binaries() -> dict[int, Path]:
+    """Returns the folders of the versions that the package has, by major version; none without the package."""
+    return dict(_packaged())
+
+
 def reachable_binaries(version: int, account: Account) -> Path:
     """Finds the programs of a version where the server's user can run them, copying them aside if need be.
 

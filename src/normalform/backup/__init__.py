@@ -1,0 +1,1 @@
+"""The parts of `backup`: programs, child processes, the folder, checksums, the scratch database."""
