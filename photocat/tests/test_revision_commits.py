@@ -23,9 +23,9 @@ from compare import checksums, dump_schema
 from fix_alembic import Alembic, revision_of
 from fix_servers import Database
 from normalform import api
-from normalform.alembic import LogSink
 from normalform.core.events import Event
 from normalform.errors import Interrupted
+from normalform.log_sink import LogSink
 from photocat import sample
 from photocat.database import driver_url
 from sample_data import DECIDED, options

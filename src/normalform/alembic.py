@@ -20,8 +20,6 @@ do a part of a phase itself, nor hold a transaction of Alembic's while one runs.
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,6 +42,7 @@ from .db.connect import Connector
 from .db.refused import refused
 from .errors import GateClosed, NormalformError
 from .interrupt import interruptible
+from .log_sink import LogSink
 
 #: Below Alembic's own logger: whatever shows or keeps its lines does so with ours.
 log = logging.getLogger("alembic.normalform")
@@ -64,8 +63,6 @@ BELOW: dict[Revision, str] = {
     "constrain": "backfill",
     "contract": "constrain",
 }
-#: Seconds between two lines about the same work.
-EVERY = 5.0
 #: What `alembic -x NAME=VALUE` may say to a phase.
 CHOICES = {"strategy": ("live", "window"), "uniques": (LATE, DEFERRABLE), "mask": ("true", "false")}
 
@@ -191,37 +188,6 @@ def log_file(path: Path) -> Iterator[None]:
         logger.removeHandler(handler)
         logger.setLevel(before)
         handler.close()
-
-
-class LogSink:
-    """Turns the engine's events into lines of the log; progress now and then."""
-
-    def __init__(self) -> None:
-        self.said: dict[str, float] = {}
-        self.lock = threading.Lock()  # workers report from their own threads
-
-    def __call__(self, event: Event) -> None:
-        """Log an event; points and ticks are left out."""
-        if event.kind == "phase":
-            seconds = f" in {event.data['seconds']:.1f} s" if "seconds" in event.data else ""
-            log.info("%s: %s%s", event.name, event.text, seconds)
-        elif event.kind == "step" and event.text:
-            phase = event.name.partition("/")[0]
-            log.info("%s: step %d of %d: %s", phase, event.done + 1, event.total, event.text)
-        elif event.kind == "wait":
-            log.warning("%s: %s", event.name, event.text)
-        elif event.kind == "note":
-            log.info("%s: %s", event.name, event.text)
-        elif event.kind == "progress" and event.total and self._due(event):
-            log.info("%s: %s of %s %s", event.name, f"{event.done:,}", f"{event.total:,}", event.unit)
-
-    def _due(self, event: Event) -> bool:
-        with self.lock:
-            now = time.monotonic()
-            due = event.done >= event.total or now - self.said.get(event.name, 0.0) >= EVERY
-            if due:
-                self.said[event.name] = now
-            return due
 
 
 def _carry_out(revision: Revision) -> None:
@@ -351,7 +317,7 @@ def _options(migration: MigrationContext) -> api.Options:
     return api.Options(
         str(url),
         spec,
-        LogSink(),
+        LogSink(log),
         strategy="window" if given.get("strategy") == ["window"] else "live",
         workers=int(workers[-1]) if workers else None,
         mask=given.get("mask") == ["true"],
