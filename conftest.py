@@ -9,7 +9,8 @@ import gc
 import photocat  # noqa: F401
 
 pytest_plugins = [
-    "fix_engine", "fix_servers", "fix_sessions", "fix_proxy", "fix_commands", "fix_alembic", "crash.summary",
+    "fix_engine", "fix_servers", "fix_sessions", "fix_proxy", "fix_commands", "fix_alembic", "fix_api",
+    "crash.summary",
 ]  # fmt: skip
 
 
