@@ -20,6 +20,20 @@ from psycopg import sql
 
 from ..core.model import Lookup, Reference
 from . import compare
+from .proof_bare import bare
+from .proof_terms import (
+    BYTES,
+    KEYED,
+    alive,
+    count_lookup_rows,
+    join_paths,
+    path_of,
+    qualified,
+    queued,
+    same_text,
+    says,
+    text_of,
+)
 from .quote import column, conjunction, ledger, table
 from .shapes import (
     STORED,
@@ -34,10 +48,6 @@ from .shapes import (
 )
 
 SQL = sql.SQL
-#: Decisions that name a key. ``split`` names one key and allows every row that has the text; ``null`` names none.
-KEYED = tuple(how for how in STORED if how != "null")
-#: Compares byte by byte, whatever the columns' own collations say, and however they differ from each other.
-BYTES = SQL('COLLATE pg_catalog."C"')
 
 
 def rows(reference: Reference, where: sql.Composable | None = None) -> sql.Composable:
@@ -53,11 +63,11 @@ def rows(reference: Reference, where: sql.Composable | None = None) -> sql.Compo
     parts = [_stored(reference, where), SQL("nf_base AS NOT MATERIALIZED ({})").format(lookup_rows(lookup))]
     if lookup.path is not None:
         parts.append(SQL("nf_paths AS MATERIALIZED ({})").format(all_paths(lookup.path)))
-    if _qualified(reference):
+    if qualified(reference):
         parts += _same(reference)
     if lookup.aliases is not None:
         parts.append(_aliases(lookup))
-    parts += [_mapping(reference), *_joined(reference), _keyed(reference), *_bare(reference)]
+    parts += [_mapping(reference), *_joined(reference), _keyed(reference), *bare(reference)]
     out = ["place", *identity_names(reference), *scope_names(n), "x", "q", "k", "class", *given_names(n), "gx", "gq"]
     names = SQL(", ").join([column("r", c) for c in out])
     return SQL("WITH {} SELECT {} FROM nf_keyed r UNION ALL SELECT {} FROM nf_bare r").format(
@@ -81,39 +91,6 @@ def _as_it_stands(reference: Reference) -> Reference:
     if lookup.scope_ready or not all(lookup.table.column(c) for c in lookup.scope):
         return reference
     return replace(reference, lookup=replace(lookup, scope_ready=True))
-
-
-def _qualified(reference: Reference) -> bool:
-    """Whether the row's qualifier can tell equal texts apart."""
-    return reference.qualifier is not None and reference.lookup.has_qualifier
-
-
-def _path(lookup: Lookup) -> sql.Composable:
-    return SQL("p.path") if lookup.path is not None else SQL("b.own")
-
-
-def _join_paths(lookup: Lookup) -> sql.Composable:
-    return SQL(" LEFT JOIN nf_paths p ON p.cid = b.cid") if lookup.path is not None else SQL("")
-
-
-def _text_of(alias: str, count: int) -> sql.Composable:
-    """``alias.s1, … alias.x``: what a text is within its scope."""
-    return SQL(", ").join([column(alias, c) for c in [*scope_names(count), "x"]])
-
-
-def _same_text(left: str, right: str, count: int) -> sql.Composable:
-    return SQL("{} AND {} = {}").format(same_scope(left, right, count), column(left, "x"), column(right, "x"))
-
-
-def _says(reference: Reference, row: str, own: str) -> sql.Composable:
-    """A reference's value under one alias is a lookup's text, in its scope, under the other."""
-    text = compare.matches(reference, column(own, "x"), column(row, "x"))
-    return SQL("{} AND {}").format(same_scope(own, row, len(reference.scope)), text)
-
-
-def _lookup_rows(reference: Reference) -> sql.Composable:
-    """The number of lookup rows in a join with values, of which two spellings can mean the same text."""
-    return SQL("count(*)") if compare.plain(reference) else SQL("count(DISTINCT b.id)")
 
 
 def _stored(reference: Reference, where: sql.Composable | None) -> sql.Composable:
@@ -146,7 +123,7 @@ def _same(reference: Reference) -> list[sql.Composable]:
     """
     lookup = reference.lookup
     n = len(reference.scope)
-    group, path = _text_of("b", n), _path(lookup)
+    group, path = text_of("b", n), path_of(lookup)
     own = lookup.path.join if lookup.path is not None else lookup.qualifier_column
     unique = any(
         i.unique and i.valid and i.predicate is None and {lookup.text.name, own} <= {c.column for c in i.columns}
@@ -158,7 +135,7 @@ def _same(reference: Reference) -> list[sql.Composable]:
         "GROUP BY {group}, {path} HAVING count(*) > 1)"
     )
     if not unique or lookup.path is None:
-        return [final.format(group=group, path=path, clash=SQL(""), paths=_join_paths(lookup))]
+        return [final.format(group=group, path=path, clash=SQL(""), paths=join_paths(lookup))]
     scope = [sql.Identifier(s) for s in scope_names(n)]
     places = SQL(
         "nf_places AS MATERIALIZED (SELECT c.*, p.path, count(*) OVER (PARTITION BY {by}) AS n "
@@ -177,7 +154,7 @@ def _aliases(lookup: Lookup) -> sql.Composable:
     return SQL(
         "nf_alias AS MATERIALIZED (SELECT a.*, count(*) OVER (PARTITION BY {by}) = 1 AND NOT EXISTS "
         "(SELECT FROM nf_base b WHERE {same}) AS sole FROM (SELECT DISTINCT r.id, {cols} FROM ({rows}) r) a)"
-    ).format(by=_text_of("a", n), same=_same_text("b", "a", n), cols=_text_of("r", n), rows=alias_rows(lookup))
+    ).format(by=text_of("a", n), same=same_text("b", "a", n), cols=text_of("r", n), rows=alias_rows(lookup))
 
 
 def _mapping(reference: Reference) -> sql.Composable:
@@ -202,17 +179,17 @@ def _joined(reference: Reference) -> list[sql.Composable]:
     n = len(reference.scope)
     scope = scope_names(n)
     picked = [SQL("b.{} AS {}").format(sql.Identifier(s), sql.Identifier(f"l{s}")) for s in scope]
-    qualified = _qualified(reference)
+    tells = qualified(reference)
     joined = SQL(
         "SELECT t.*, b.id AS lid, {picked}, {path} AS lp, {told} AS told FROM nf_t t LEFT JOIN nf_base b ON b.id = t.k"
         "{paths}{same} WHERE t.k IS NOT NULL OR t.x IS NULL"
     ).format(
         picked=SQL(", ").join([*picked, SQL("b.x AS lx")]),
-        path=_path(reference.lookup),
-        paths=_join_paths(reference.lookup),
-        told=SQL("w.x IS NULL" if qualified else "false"),
-        same=SQL(" LEFT JOIN nf_same w ON {} AND w.path = {}").format(_same_text("w", "b", n), _path(reference.lookup))
-        if qualified
+        path=path_of(reference.lookup),
+        paths=join_paths(reference.lookup),
+        told=SQL("w.x IS NULL" if tells else "false"),
+        same=SQL(" LEFT JOIN nf_same w ON {} AND w.path = {}").format(same_text("w", "b", n), path_of(reference.lookup))
+        if tells
         else SQL(""),
     )
     home = conjunction([SQL("j.{} = j.{}").format(sql.Identifier(s), sql.Identifier(f"l{s}")) for s in scope])
@@ -220,17 +197,17 @@ def _joined(reference: Reference) -> list[sql.Composable]:
         "nf_joined AS MATERIALIZED (SELECT j.*, CASE WHEN j.k IS NULL THEN 'empty' WHEN j.lid IS NULL THEN "
         "CASE WHEN {gone} THEN 'pending' ELSE 'dangling' END WHEN ({home}) IS NOT TRUE THEN 'cross_scope' "
         "WHEN j.told AND j.x::text {c} = j.lx::text AND j.q {c} = j.lp THEN 'exact' END AS plain FROM ({joined}) j)"
-    ).format(gone=_queued(reference, "j", SQL("p.kind = 'delete'")), home=home, c=BYTES, joined=joined)
+    ).format(gone=queued(reference, "j", SQL("p.kind = 'delete'")), home=home, c=BYTES, joined=joined)
     # Within its own scope the row's scope equals its lookup row's.
     twice = SQL(
         "nf_twice AS MATERIALIZED (SELECT {group} FROM nf_base b JOIN (SELECT DISTINCT {asked} FROM nf_joined j "
         "WHERE j.plain IS NULL AND {text}) a ON {same} GROUP BY {group} HAVING {rows} > 1)"
     ).format(
-        group=_text_of("b", n),
-        rows=_lookup_rows(reference),
-        asked=_text_of("j", n),
+        group=text_of("b", n),
+        rows=count_lookup_rows(reference),
+        asked=text_of("j", n),
         text=compare.matches(reference, SQL("j.lx"), SQL("j.x")),
-        same=_says(reference, "a", "b"),
+        same=says(reference, "a", "b"),
     )
     return [settled, twice]
 
@@ -242,7 +219,7 @@ def _keyed(reference: Reference) -> sql.Composable:
     """
     n = len(reference.scope)
     aliases = reference.lookup.aliases is not None
-    same_qualifier = SQL("j.q {} IS NOT DISTINCT FROM j.lp") if _qualified(reference) else SQL("j.q {} IS NULL")
+    same_qualifier = SQL("j.q {} IS NOT DISTINCT FROM j.lp") if qualified(reference) else SQL("j.q {} IS NULL")
     first = SQL(
         "SELECT j.*, w.x IS NULL AS alone, CASE WHEN j.plain IS NOT NULL THEN j.plain "
         "WHEN w.x IS NULL AND j.x::text {c} = j.lx::text AND {qualifier} THEN 'exact' END AS first FROM nf_joined j "
@@ -283,8 +260,8 @@ def _keyed(reference: Reference) -> sql.Composable:
     ).format(
         keyed=sql.Literal(list(KEYED)),
         text=text,
-        renamed=_queued(reference, "r", old.format(c=BYTES, text=text)),
-        alive=_alive(reference, "r"),
+        renamed=queued(reference, "r", old.format(c=BYTES, text=text)),
+        alive=alive(reference, "r"),
         explained=explained,
     )
     gives = [
@@ -303,90 +280,3 @@ def _keyed(reference: Reference) -> sql.Composable:
         path=SQL("c.lp" if reference.qualifier is not None else "NULL::text"),
         classed=classed,
     )
-
-
-def _queued(reference: Reference, alias: str, kind: sql.Composable) -> sql.Composable:
-    """Whether the queue of renames has an entry for the row's key. Evaluated for the few rows that get so far."""
-    return SQL("EXISTS (SELECT FROM {} p WHERE p.lookup = {} AND p.key = {}::text AND {})").format(
-        ledger("pending"), sql.Literal(reference.lookup.name), column(alias, "k"), kind
-    )
-
-
-def _alive(reference: Reference, alias: str) -> sql.Composable:
-    """Whether the lookup row that a decision names is still there, in the row's own scope; else it decides nothing."""
-    lookup = reference.lookup
-    named = lookup_rows(lookup, where=SQL("{} = {}").format(column("l", lookup.key.name), column(alias, "mk")))
-    return SQL("EXISTS (SELECT FROM ({}) d WHERE {})").format(named, same_scope("d", alias, len(reference.scope)))
-
-
-def _bare(reference: Reference) -> list[sql.Composable]:
-    """Rows with text and no key. Where the reference is required, only a decision leaves a row so."""
-    n = len(reference.scope)
-    parts: list[sql.Composable] = [
-        SQL("nf_open AS MATERIALIZED (SELECT * FROM nf_t u WHERE u.k IS NULL AND u.x IS NOT NULL)").format()
-    ]
-    joins: sql.Composable = SQL("")
-    resolves: sql.Composable = SQL("true")
-    if not reference.spec.required:
-        found, joins, resolves = _resolvable(reference)
-        parts += found
-    classed = SQL(
-        "SELECT o.*, m.how, m.key AS mk, m.scope AS ms, m.value AS mx, m.qualifier AS mq, {resolves} AS resolves "
-        "FROM nf_open o LEFT JOIN nf_map m ON m.value = o.x::text {c} AND m.scope = {scope} {c} "
-        "AND m.qualifier IS NOT DISTINCT FROM o.q {c}{joins}"
-    ).format(resolves=resolves, c=BYTES, scope=scope_array("o", n), joins=joins)
-    gives = [
-        SQL("CASE c.class WHEN 'nulled' THEN c.ms[{}] ELSE c.{}::text END AS {}").format(
-            sql.Literal(i + 1), sql.Identifier(s), sql.Identifier(f"g{i + 1}")
-        )
-        for i, s in enumerate(scope_names(n))
-    ]
-    parts.append(
-        SQL(
-            "nf_bare AS NOT MATERIALIZED (SELECT c.*, {gives} CASE c.class WHEN 'nulled' THEN c.mx "
-            "WHEN 'undecided' THEN c.x::text END AS gx, CASE c.class WHEN 'nulled' THEN c.mq ELSE c.q END AS gq FROM "
-            "(SELECT r.*, CASE WHEN r.how = 'null' THEN 'nulled' "
-            "WHEN r.resolves OR r.how = ANY ({keyed}) AND {alive} THEN 'null_key' ELSE 'undecided' END AS class "
-            "FROM ({classed}) r OFFSET 0) c)"
-        ).format(
-            gives=SQL("").join([SQL("{}, ").format(g) for g in gives]),
-            keyed=sql.Literal(list(KEYED)),
-            alive=_alive(reference, "r"),
-            classed=classed,
-        )
-    )
-    return parts
-
-
-def _resolvable(reference: Reference) -> tuple[list[sql.Composable], sql.Composable, sql.Composable]:
-    """Whether the lookup or an alias resolves the text of row ``o`` after all, so that a key is missing.
-
-    Returns:
-        Relations, joins, and the condition.
-    """
-    n = len(reference.scope)
-    asked = SQL("(SELECT DISTINCT {} FROM nf_open o) a").format(_text_of("o", n))
-    group, same = _text_of("b", n), _says(reference, "a", "b")
-    parts: list[sql.Composable] = [
-        SQL(
-            "nf_found AS MATERIALIZED (SELECT {g}, {rows} AS n FROM nf_base b JOIN {asked} ON {same} GROUP BY {g})"
-        ).format(rows=_lookup_rows(reference), g=group, asked=asked, same=same)
-    ]
-    joins = [SQL(" LEFT JOIN nf_found u ON {}").format(_says(reference, "o", "u"))]
-    found = [SQL("u.n = 1")]
-    if _qualified(reference):
-        parts.append(
-            SQL(
-                "nf_told AS MATERIALIZED (SELECT {g}, {path} AS path FROM nf_base b "
-                "JOIN nf_found a ON a.n > 1 AND {same}{paths} GROUP BY {g}, {path} HAVING count(*) = 1)"
-            ).format(
-                g=group, path=_path(reference.lookup), same=_same_text("a", "b", n), paths=_join_paths(reference.lookup)
-            )
-        )
-        joins.append(SQL(" LEFT JOIN nf_told y ON {} AND y.path = o.q {}").format(_says(reference, "o", "y"), BYTES))
-        found.append(SQL("y.path IS NOT NULL"))
-    if reference.lookup.aliases is not None:
-        spelled = compare.is_alias(reference, SQL("a.x"), SQL("o.x"))
-        joins.append(SQL(" LEFT JOIN nf_alias a ON a.sole AND {} AND {}").format(same_scope("a", "o", n), spelled))
-        found.append(SQL("a.x IS NOT NULL"))
-    return parts, SQL("").join(joins), SQL("coalesce({}, false)").format(SQL(" OR ").join(found))
