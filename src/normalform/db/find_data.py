@@ -51,8 +51,8 @@ def find_in_lookup(finder: Finder, building: Building, lookup: Lookup) -> None:
         _lookup_rows(finder, lookup, "NF106", no_text, lookups_sql.without_text, "have no text")
         if lookup.path is not None:
             _lookup_rows(finder, lookup, "NF107", no_path, lookups_sql.without_path, "stand under no path from a root")
-    what = "share text and qualifier with another" if lookup.has_qualifier else "share their text with another"
-    _lookup_rows(finder, lookup, "NF101", 1, lookups_sql.duplicates, what)
+    kept_apart = lookups_sql.kept_apart(lookup) and (lookup.path is None or (census is not None and no_path == 0))
+    asking = None if kept_apart else lookups_sql.duplicates
     if lookup.spec.unique and not lookups_sql.proves_unique(lookup):
         _lookup_rows(finder, lookup, "NF104", 1, lookups_sql.same_unique, "collide in the spec's unique")
     if lookup.path is not None:
@@ -61,14 +61,31 @@ def find_in_lookup(finder: Finder, building: Building, lookup: Lookup) -> None:
             title = f"{several(asked.count, 'row')} of {lookup.path.table.name} share their path with another"
             finder.add("NF108", lookup.name, title, lookups_sql.equal_paths(lookup), asked.count,
                        sample=asked.sample, open_columns=(lookup.path.key,))  # fmt: skip
+        if kept_apart and asked is None:
+            asking = lookups_sql.duplicates
+        elif kept_apart and asked is not None and asked.count:
+            asking = lookups_sql.duplicates_by_path
+    what = "share text and qualifier with another" if lookup.has_qualifier else "share their text with another"
+    if asking is not None:
+        _lookup_rows(finder, lookup, "NF101", 1, lookups_sql.duplicates, what, asking=asking)
     _near_lookup(finder, building, lookup)
 
 
 def _lookup_rows(
-    finder: Finder, lookup: Lookup, code: str, expected: int, query: Callable[[Lookup], sql.Composable], what: str
+    finder: Finder,
+    lookup: Lookup,
+    code: str,
+    expected: int,
+    query: Callable[[Lookup], sql.Composable],
+    what: str,
+    *,
+    asking: Callable[[Lookup], sql.Composable] | None = None,
 ) -> None:
-    """Ask for offenders only where some are expected: each question reads the whole lookup."""
-    asked = finder.ask(lookup.name, code, query(lookup)) if expected else None
+    """Ask for offenders only where some are expected: each question reads the whole lookup.
+
+    ``asking`` is a shorter way to the same rows; ``query`` is what a person is shown.
+    """
+    asked = finder.ask(lookup.name, code, (asking or query)(lookup)) if expected else None
     if asked is not None:
         title = f"{several(asked.count, 'row')} of {lookup.table.name} {what}"
         finder.add(code, lookup.name, title, query(lookup), asked.count, sample=asked.sample,

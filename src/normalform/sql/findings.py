@@ -98,7 +98,7 @@ def entries(reference: Reference, first: int, end: int, *, stored: bool) -> sql.
     """Return a query of the distinct values in a block range, resolved: the columns of :data:`ENTRY`, key as text.
 
     ``path`` is NULL where it is the row's own qualifier, which it nearly always is. Instead of ``scope`` there are the
-    scope's columns, s1 and so on.
+    scope's columns, s1 and so on; and ``vn`` numbers the values.
     """
     n = len(reference.scope)
     grouped: sql.Composable = columns(
@@ -114,7 +114,8 @@ def entries(reference: Reference, first: int, end: int, *, stored: bool) -> sql.
     )
     return SQL(
         "SELECT {scope}z.x AS text, z.q AS qualifier, z.rows, z.how, z.id AS key, "
-        "CASE WHEN z.path IS DISTINCT FROM z.q THEN z.path END AS path, {note} AS note, z.found FROM ({resolved}) z"
+        "CASE WHEN z.path IS DISTINCT FROM z.q THEN z.path END AS path, {note} AS note, z.found, z.vn "
+        "FROM ({resolved}) z"
     ).format(scope=_scope("z", n), note=note(reference), resolved=shapes.resolve_all(reference, values, stored=stored))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from psycopg import sql
 
@@ -11,6 +11,8 @@ from . import shapes
 from .quote import column, columns, conjunction, table
 
 SQL = sql.SQL
+#: Types of which equal values are the same value.
+_EXACT = ("text", "varchar", "int2", "int4", "int8", "uuid")
 
 
 def _scope_columns(lookup: Lookup, alias: str) -> list[sql.Composable]:
@@ -39,13 +41,26 @@ def _reachable(lookup: Lookup, alias: str) -> sql.Composable:
 
 def duplicates(lookup: Lookup) -> sql.Composable:
     """Rows that share scope, text and qualifier with another one."""
+    return _duplicates(lookup)
+
+
+def duplicates_by_path(lookup: Lookup) -> sql.Composable:
+    """The same where :func:`kept_apart` holds and every row has a path: only rows of equal paths can be among them."""
+    assert lookup.path is not None
+    few = SQL("{} IN (SELECT nf_e.{} FROM ({}) nf_e)").format(
+        column("l", lookup.path.join), sql.Identifier(lookup.path.key), equal_paths(lookup)
+    )
+    return _duplicates(lookup, where=few)
+
+
+def _duplicates(lookup: Lookup, *, where: sql.Composable | None = None) -> sql.Composable:
     names = shapes.scope_names(len(lookup.scope))
     return SQL(
         "WITH c AS MATERIALIZED (SELECT * FROM ({all}) c WHERE {known}), "
         "g AS (SELECT {group} FROM c GROUP BY {group} HAVING count(*) > 1) "
         "SELECT {rows} FROM g JOIN c ON {same} AND c.path IS NOT DISTINCT FROM g.path ORDER BY {order}"
     ).format(
-        all=shapes.candidates(lookup),
+        all=shapes.candidates(lookup, where=where),
         known=_reachable(lookup, "c"),
         group=columns("c", [*names, "x", "path"]),
         rows=_rows(lookup, "c"),
@@ -84,12 +99,42 @@ def census(lookup: Lookup) -> sql.Composable:
 
 def proves_unique(lookup: Lookup) -> bool:
     """Whether an index that stands already keeps rows from being equal in the columns of the spec's ``unique``."""
+    return _some_unique_within(lookup, lookup.spec.unique)
+
+
+def kept_apart(lookup: Lookup) -> bool:
+    """Whether an index that stands already keeps reachable rows from sharing scope, text and qualifier.
+
+    Where the qualifier is a path, that is said of rows which stand under one row of the path table. It is true of all
+    if every row has a path (NF107) and none is that of two rows of the path table in one scope (NF108). Only columns
+    count whose values are the same if they are equal, so that the index means what the question means.
+    """
+    apart = {lookup.text.name}
+    if lookup.path is not None:
+        copy = lookup.scope_copy
+        # Equal paths are asked for in the path table's scope, or else in the rows' own: see equal_paths.
+        by_path_table = copy is not None and copy.table.name == lookup.path.table.name
+        if by_path_table and (lookup.scope_ready or copy is None or copy.join != lookup.path.join):
+            return False
+        apart.add(lookup.path.join)
+    elif lookup.qualifier_column is not None:
+        qualifier = lookup.table.column(lookup.qualifier_column)
+        if qualifier is not None and qualifier.not_null:
+            apart.add(qualifier.name)
+    if lookup.scope_ready or lookup.scope_copy is None:
+        apart |= set(lookup.scope)
+    found = {name: lookup.table.column(name) for name in apart}
+    exact = {name for name, c in found.items() if c is not None and c.base in _EXACT and c.deterministic}
+    return _some_unique_within(lookup, exact)
+
+
+def _some_unique_within(lookup: Lookup, names: Collection[str]) -> bool:
     return any(
         i.unique
         and i.valid
         and i.predicate is None
         and i.columns
-        and all(c.column is not None and c.column in lookup.spec.unique for c in i.columns)
+        and all(c.column is not None and c.column in names for c in i.columns)
         for i in lookup.table.indexes
     )
 

@@ -130,13 +130,18 @@ def _no_rows(lookup: Lookup) -> sql.Composable:
     return SQL("SELECT {} WHERE false").format(SQL(", ").join(picked))
 
 
-def candidates(lookup: Lookup) -> sql.Composable:
-    """Return a query (id, s1 …, x, path) of the whole lookup with every row's path, for set-wise work."""
+def candidates(lookup: Lookup, *, where: sql.Composable | None = None) -> sql.Composable:
+    """Return a query (id, s1 …, x, path) of the whole lookup with every row's path, for set-wise work.
+
+    Args:
+        lookup: the lookup.
+        where: a condition on alias ``l`` (the lookup's table).
+    """
     cols = SQL(", ").join([SQL("l.{}").format(sql.Identifier(n)) for n in ["id", *scope_names(len(lookup.scope)), "x"]])
     if lookup.path is None:
-        return SQL("SELECT {}, l.own AS path FROM ({}) l").format(cols, lookup_rows(lookup))
+        return SQL("SELECT {}, l.own AS path FROM ({}) l").format(cols, lookup_rows(lookup, where=where))
     return SQL("SELECT {}, p.path FROM ({}) l LEFT JOIN ({}) p ON p.cid = l.cid").format(
-        cols, lookup_rows(lookup), all_paths(lookup.path)
+        cols, lookup_rows(lookup, where=where), all_paths(lookup.path)
     )
 
 
@@ -261,10 +266,13 @@ def resolve_all(reference: Reference, values: sql.Composable, *, stored: bool) -
         return _will_be_created(reference, values, stored=stored)
     by_path = SQL("c.path = v.q")
     # Values are numbered, so that candidates are counted by a number and not by hashing three texts again; the lookup
-    # is materialized, so that the planner joins on scope and text at once and never on the text alone.
+    # is kept together, so that the planner joins on scope and text at once and never on the text alone: materialized
+    # where it is read again, which else would only cost its copy.
+    again = stored or (lookup.aliases is not None and lookup.has_qualifier)
+    kept = SQL("c AS MATERIALIZED ({})") if again else SQL("c AS NOT MATERIALIZED ({} OFFSET 0)")
     parts: list[sql.Composable] = [
         SQL("v AS MATERIALIZED (SELECT row_number() OVER () AS vn, g.* FROM ({}) g)").format(values),
-        SQL("c AS MATERIALIZED ({})").format(_slim(reference)),
+        kept.format(_slim(reference)),
         SQL(
             "b AS (SELECT v.vn, count(*) AS n, {key} AS id, min(c.path) AS path, "
             "count(*) FILTER (WHERE {by_path}) AS nq, {key_q} AS idq "

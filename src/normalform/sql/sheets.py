@@ -46,7 +46,7 @@ def on_sheets(reference: Reference, entries: sql.Composable) -> str:
 
     Args:
         reference: the reference.
-        entries: a query as ``sql.findings.entries`` gives it.
+        entries: a query as ``sql.findings.entries`` gives it: its columns and a number, ``vn``.
 
     Returns:
         A query (kind, slot, values, rows, sheet, others): a sheet of a kind of :data:`KINDS`; or, where kind is 0, a
@@ -62,7 +62,7 @@ def on_sheets(reference: Reference, entries: sql.Composable) -> str:
             "json_agg(json_build_array({all})) FILTER (WHERE p.nf_kind = 0) FROM ("
             "SELECT p.*, coalesce(p.qualifier, p.path, '') AS nf_q, "
             "coalesce(hashtext(p.text) & {slots}, 0) AS nf_slot FROM ("
-            "SELECT {texts}, row_number() OVER () / {at_once} AS nf_part, "
+            "SELECT {texts}, e.vn / {at_once} AS nf_part, "
             "CASE WHEN e.how NOT IN ('exact', 'qualified') OR e.note IS NOT NULL OR {odd} "
             "OR (e.qualifier IS NOT NULL AND e.path IS NOT NULL) THEN 0 "
             "ELSE CASE WHEN e.qualifier IS NOT NULL THEN 1 WHEN e.path IS NOT NULL THEN 3 ELSE 5 END "
