@@ -165,7 +165,9 @@ def find_people(
 def _unknown(session: Session, tenant: str, key: int | None, text: str | None) -> Problem:
     if text is None or key is not None:
         return Problem(422, "unknown-person", f"There is no person {key}.", near=[])
-    rows = session.execute(select(PEOPLE.c.id, PEOPLE.c.name).where(PEOPLE.c.tenant_id == tenant)).all()
+    query = select(PEOPLE.c.id, PEOPLE.c.name).where(PEOPLE.c.tenant_id == tenant)
+    # Of equally near ones the first goes first: no answer may hang on the order of rows in a table.
+    rows = sorted(session.execute(query), key=lambda row: (row.name or "", row.id))
     names = {row.id: row.name or "" for row in rows}
     hits = process.extract(text, names, scorer=fuzz.ratio, processor=str.casefold, limit=_NEAR, score_cutoff=_LIKENESS)
     near = [{"person_id": key, "person": names[key]} for _, _, key in hits]

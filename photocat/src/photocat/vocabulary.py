@@ -199,7 +199,9 @@ def _unknown(session: Session, tenant: str, asked: Asked) -> Problem:
     if asked.keyword is None:
         return Problem(422, "unknown-keyword", f"There is no {asked}.", near=[])
     vocab = vocabulary(tenant)
-    rows = session.execute(select(vocab.c.id, vocab.c.keyword, vocab.c.path)).all()
+    query = select(vocab.c.id, vocab.c.keyword, vocab.c.path)
+    # Of equally near ones the first goes first: no answer may hang on the order of rows in a table.
+    rows = sorted(session.execute(query), key=lambda row: (row.keyword, row.path, row.id))
     texts = {row.id: row.keyword for row in rows}
     if asked.category is not None:
         texts = {row.id: f"{row.path}{SEPARATOR}{row.keyword}" for row in rows}
