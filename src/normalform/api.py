@@ -402,7 +402,7 @@ def backup_check(
 
 
 #: For a server that lives for one restore: nothing of it need outlast a crash.
-_SCRATCH = {
+SCRATCH_SETTINGS = {
     "autovacuum": "off",
     "checkpoint_timeout": "1h",
     "fsync": "off",
@@ -419,7 +419,7 @@ _SCRATCH = {
 
 @contextmanager
 def _scratch_server(major: int) -> Iterator[str]:
-    with embedded.temporary(version=major, settings=_SCRATCH) as server:
+    with embedded.temporary(version=major, settings=SCRATCH_SETTINGS) as server:
         yield server.url()
 
 

@@ -101,6 +101,7 @@ def claimed(folder: Path) -> Iterator[list[str]]:
 def _clear_dead(folder: Path) -> list[str]:
     cleared = []
     for entry in sorted(folder.iterdir()):
+        name = entry.name
         if entry.suffix not in (PARTIAL, REMOVING) or entry.is_symlink() or not entry.is_dir():
             continue
         if not (entry / MARK).exists() and any(entry.iterdir()):
@@ -109,8 +110,12 @@ def _clear_dead(folder: Path) -> list[str]:
         # A plain backup's manifest comes into its place before the .sql does: one without the other is half.
         if (entry / final.name).exists() and not final.exists():
             manifest_of(final, "plain").unlink(missing_ok=True)
+        going = entry.with_suffix(REMOVING)
+        if not going.exists():
+            # A pg_dump that outlived its run finds its folder gone, and ends.
+            entry = entry.rename(going)
         _remove_marked(entry)
-        cleared.append(entry.name)
+        cleared.append(name)
     return cleared
 
 
