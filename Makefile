@@ -8,17 +8,23 @@ JOBS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 PYTEST ?=
 # More arguments for the demo: `make demo DEMO='--keep --rows 100000'`.
 DEMO ?=
+# More arguments for the application on sample data: `make photocat PHOTOCAT='--port 8080'`.
+PHOTOCAT ?=
 
 RUN_PYTEST = $(PYTHON) -m pytest -n $(JOBS) --dist worksteal $(PYTEST)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-matrix chaos lint docs format clean
+.PHONY: help install photocat demo test test-fast test-matrix chaos lint docs format clean
 
 help:           ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
 install:        ## Python environment in .venv, with everything; nothing is done twice
 	@sh .ci/install
+
+photocat:       ## the application with real tags on a server of its own
+	@sh .ci/install
+	@$(PYTHON) -m photocat.trial $(PHOTOCAT)
 
 demo:           ## the whole migration on a million real tags, on a server of its own
 	@sh .ci/install demo

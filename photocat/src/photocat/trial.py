@@ -1,0 +1,116 @@
+"""`make photocat`: a server of our own, sample data, tokens, and the service on top.
+
+It decides where all this lives (a folder that git ignores) and which roles there are: one that owns the tables and
+migrates, one with DML alone that serves. It must never touch a database that anybody else made.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import psycopg
+import typer
+from psycopg import sql
+
+from normalform.embedded import Server, start
+from photocat.sample import seed
+from photocat.settings import TagColumns
+
+DATABASE, OWNER, APPLICATION = "photocat", "photocat_owner", "photocat_app"
+#: One with something of everything, and two languages of the real data, where so many tags are loaded.
+TENANTS = ("demo", "de-CH", "en")
+TOKEN = "trial"  # noqa: S105  (a token's name)
+FOLDER = Path(".normalform") / "photocat"
+
+
+def main(
+    rows: Annotated[int, typer.Option(min=1, help="Real tags to load, the first time.")] = 60_000,
+    port: Annotated[int, typer.Option(help="Port of the service.")] = 8000,
+    folder: Annotated[Path, typer.Option(help="Where the server keeps its files.")] = FOLDER,
+    once: Annotated[bool, typer.Option("--once", help="Prepare everything and do not serve.")] = False,
+) -> None:
+    """Start a server, fill it the first time, print tokens, and serve until Ctrl-C."""
+    with start(folder / "server", version=18) as server:
+        owner = _database(server)
+        if _empty(owner):
+            typer.echo(f"loading {rows:,} real tags …")
+            seed(owner, rows=rows)
+        environment = {
+            **os.environ,
+            "PHOTOCAT_DATABASE_URL": server.url(DATABASE, APPLICATION),
+            "PHOTOCAT_STORAGE": str((folder / "storage").absolute()),
+            "PHOTOCAT_TAG_COLUMNS": _tag_columns(owner),
+        }
+        for tenant in _tenants(owner):
+            typer.echo(f"token of tenant {tenant}: {_token(tenant, environment)}")
+        typer.echo(f"to migrate: PHOTOCAT_DATABASE_URL='{owner}' alembic -c photocat/alembic.ini upgrade head")
+        typer.echo(f"the service: http://127.0.0.1:{port}/docs   (Ctrl-C ends it, the data stays in {folder})")
+        sys.stdout.flush()  # before the service's own lines
+        if not once:
+            _serve(port, environment)
+
+
+def _database(server: Server) -> str:
+    """Make roles and database where they are missing, and return the owner's URL."""
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        for role in (OWNER, APPLICATION):
+            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
+                connection.execute(sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER").format(sql.Identifier(role)))
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone():
+            create = sql.SQL("CREATE DATABASE {} OWNER {}")
+            connection.execute(create.format(sql.Identifier(DATABASE), sql.Identifier(OWNER)))
+    owner = server.url(DATABASE, OWNER)
+    with psycopg.connect(owner, autocommit=True) as connection:
+        rights = sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {} TO {}")
+        for right in ("SELECT, INSERT, UPDATE, DELETE ON TABLES", "USAGE, SELECT ON SEQUENCES"):
+            connection.execute(rights.format(sql.SQL(right), sql.Identifier(APPLICATION)))
+    return owner
+
+
+def _empty(owner: str) -> bool:
+    with psycopg.connect(owner) as connection:
+        found = connection.execute("SELECT pg_catalog.to_regclass('public.alembic_version') IS NULL").fetchone()
+    return found is not None and bool(found[0])
+
+
+def _tag_columns(owner: str) -> TagColumns:
+    """Which code fits: that of the texts as long as they stand, as the runbook's application does."""
+    with psycopg.connect(owner) as connection:
+        found = connection.execute(
+            "SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid = 'machine_tags'::regclass AND attname = 'keyword'"
+        ).fetchone()
+    return "key" if found is None else "text"
+
+
+def _tenants(owner: str) -> list[str]:
+    with psycopg.connect(owner) as connection:
+        found = {str(row[0]) for row in connection.execute("SELECT id FROM tenants")}
+    return [tenant for tenant in TENANTS if tenant in found]
+
+
+def _token(tenant: str, environment: dict[str, str]) -> str:
+    """A new token with admin scope; those of earlier trials are revoked, for nobody can read them again."""
+    command = [sys.executable, "-m", "photocat", "token"]
+    options = ["--tenant", tenant, "--name", TOKEN]
+    subprocess.run([*command, "revoke", *options], env=environment, check=True, stdout=subprocess.DEVNULL)
+    made = subprocess.run(
+        [*command, "create", *options, "--admin"], env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return made.stdout.strip()
+
+
+def _serve(port: int, environment: dict[str, str]) -> None:
+    with subprocess.Popen([sys.executable, "-m", "photocat", "serve", "--port", str(port)], env=environment) as service:
+        try:
+            service.wait()
+        except KeyboardInterrupt:  # from a terminal the service has it too; it finishes what it has in hand
+            service.terminate()
+            service.wait()
+
+
+if __name__ == "__main__":
+    typer.run(main)
