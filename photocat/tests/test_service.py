@@ -59,6 +59,8 @@ def test_tenants_see_their_own_alone(api: Api) -> None:
 def test_a_row_across_tenants_is_shown_to_neither(legacy: Api) -> None:
     legacy.db.run("INSERT INTO image_tags (image_id, tenant_id, keyword) VALUES (1, 'u', 'sky')")
     assert all(t["keyword"] != "sky" for t in legacy.ok("GET", "/images/1/tags")["items"])
+    legacy.db.run("INSERT INTO image_tags (image_id, tenant_id, keyword) VALUES (1, 'u', 'oak')")
+    assert {i["id"] for i in legacy.ok("GET", "/images?keyword=oak")["items"]} == {5, 6, 7, 8, 9}
     sky = legacy.ok("GET", "/images?keyword=sky", token="other")["items"]
     assert 1 not in {i["id"] for i in sky} and len(sky) == 5
     assert legacy.ok("GET", "/images/facets?keyword=sky", token="other")["images"] == 5

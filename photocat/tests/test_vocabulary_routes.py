@@ -67,6 +67,13 @@ def test_a_category_is_made_renamed_moved_and_deleted_and_tags_follow(api: Api) 
     assert root["category"]["category"] == "empty"
 
 
+def test_tags_told_apart_by_their_category_alone_follow_it(api: Api) -> None:
+    api.ok("PATCH", f"{CATEGORIES}/4", token="admin", json={"name": "play", "parent_id": 6})
+    assert words(api, 1) == [(3, "bridge", "empty/play"), (1, "tree", "nature/plants")]
+    assert words(api, 2) == [(1, "tree", "nature/plants"), (2, "bridge", "travel")]
+    assert len(api.ok("GET", "/images?keyword=empty/play/bridge")["items"]) == 15
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
