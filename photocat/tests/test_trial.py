@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import fix_sessions
+from normalform.embedded import start
 
 
 def trial(folder: Path, *arguments: str) -> list[str]:
@@ -29,7 +30,8 @@ def get(port: int, path: str, token: str = "") -> Any:
 
 
 @pytest.mark.slow
-def test_the_trial_serves_real_tags_and_keeps_its_data(tmp_path: Path) -> None:
+def test_the_trial_serves_real_tags_and_keeps_its_data(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    request.addfinalizer(lambda: start(tmp_path / "server", version=18).remove())
     first = subprocess.run(trial(tmp_path, "--once"), capture_output=True, text=True, check=True)
     assert "loading 200 real tags" in first.stdout
     with socket.socket() as free:
