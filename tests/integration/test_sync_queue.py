@@ -15,7 +15,7 @@ from normalform.db.carry import carry_pending, pending_count
 from normalform.db.work import Context
 from normalform.errors import GateClosed
 from normalform.sql import gates
-from syncing import expanded, tag, tags, with_lines
+from syncing import DISAGREEING, expanded, tag, tags, with_lines
 
 Make = Callable[..., Database]
 Open = Callable[[Database], Sessions]
@@ -26,6 +26,13 @@ FILLED = template("queue-auto", expanded(fill=True))
 EMPTY = template("queue-auto-empty", expanded())
 QUEUED = template("queue", expanded(QUEUE, fill=True))
 PLAIN = template("queue-plain", mini.SCHEMA + mini.DATA)
+CASCADING = template(
+    "queue-cascade",
+    expanded(
+        with_lines(lookup='rename = "queue"', machine_tags='on_delete = "cascade"'),
+        before="INSERT INTO public.machine_tags (image_id, tenant_id, keyword) VALUES (39, 't', 'sea');",
+    ),
+)
 QUEUED_EMPTY = template("queue-empty", expanded(QUEUE))
 
 COUNTS = "SELECT keyword, keyword_id, count(*) FROM machine_tags WHERE tenant_id = 't' GROUP BY 1, 2 ORDER BY 2, 1"
@@ -178,6 +185,20 @@ def test_rule_11_a_transaction_that_cannot_see_leaves_an_entry(database: Make, e
     carry_pending(engine(db.url))
     assert db.rows(tags())[-1] == ("ocean", None, 4)
     assert db.rows("SELECT keyword FROM permatags GROUP BY 1") == [("ocean",)]
+
+
+def test_rule_3_rows_that_a_returning_name_settles_are_not_lost_on_a_delete(database: Make, sessions: Open) -> None:
+    """Settling writes a key: whoever deletes its row must wait, and then meet the rows that have it."""
+    db = database(CASCADING)
+    db.run("DELETE FROM permatags; DELETE FROM keyword_models", "app")
+    db.run("UPDATE keywords SET keyword = 'ocean' WHERE id = 4", "app")
+    comes_back, goes = sessions(db).open("name comes back", "delete")
+    comes_back.run("BEGIN; INSERT INTO keywords (category_id, keyword) VALUES (1, 'sea')")
+    goes.start("DELETE FROM keywords WHERE id = 4").wait_until_blocked(by=comes_back)
+    comes_back.run("COMMIT")
+    assert goes.wait().error is None
+    assert db.rows(DISAGREEING) == []
+    assert db.rows("SELECT keyword FROM machine_tags WHERE keyword IN ('sea', 'ocean')") == []
 
 
 def test_batches_and_renames_pass_one_after_the_other(database: Make, sessions: Open) -> None:

@@ -114,6 +114,9 @@ def settle(model: Model, lookup: Lookup, changes: sql.Composable) -> sql.Composa
     v_queue := v_rows > {limit};
     """).format(changes=changes, count=SQL("\n        ").join(count), limit=sql.Literal(AUTO_LIMIT))
     return SQL("""{counting}FOR v_row IN {changes} LOOP
+        -- A key is written under a lock of its row alone, or a delete beside us would miss the rows that get it.
+        PERFORM FROM {lookup} l WHERE {id} = v_row.id FOR KEY SHARE;
+        CONTINUE WHEN NOT FOUND;
         IF v_queue THEN
             -- Rows without a key that the qualifier alone gives to this row would mean another one from now on.
             IF v_row.meant = 'path' THEN
@@ -128,6 +131,8 @@ def settle(model: Model, lookup: Lookup, changes: sql.Composable) -> sql.Composa
     END LOOP;""").format(
         counting=counting if lookup.spec.rename == "auto" else SQL(""),
         changes=changes,
+        lookup=table(lookup.table.name),
+        id=column("l", lookup.key.name),
         keyless=SQL("\n                ").join(keyless) if keyless else SQL("NULL;"),
         carry=SQL("\n            ").join(carry) if carry else SQL("NULL;"),
         read_committed=READ_COMMITTED,

@@ -174,6 +174,8 @@ def _settle(model: Model, lookup: Lookup) -> sql.Composable:
             FROM {pending} p JOIN {lookup} l ON {id}::text = p.key
             WHERE p.lookup = {name} AND p.kind = 'text' AND p.old_text = {text}::text AND {in_scope} AND {id} <> {key}
             ORDER BY p.id
+            -- Its key is about to be written: whoever deletes it waits, and then finds the rows that have it.
+            FOR KEY SHARE OF l
         LOOP
             {carry}
         END LOOP;
