@@ -137,6 +137,38 @@ def test_a_failed_phase_is_taken_back_by_the_runbooks_downgrade_and_done_by_the_
     assert (ended.status, revision_of(db)) == (0, [CONTRACT]), ended.log
 
 
+def test_a_target_that_alembic_does_not_know_takes_nothing_back(
+    db: Database, alembic: Alembic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert alembic(db, "upgrade", LEGACY).status == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, "expand", 9)
+        assert alembic(db, "upgrade", EXPAND).status == 1
+    schema = dump_schema(db)
+    ended = alembic(db, "downgrade", "20260120080x")
+    assert ended.status == 1
+    assert "Can't locate revision" in " ".join(ended.printed.split())
+    assert dump_schema(db) == schema
+    assert "taken back" not in ended.log
+
+
+def test_a_downgrade_that_stopped_is_not_taken_for_the_head(
+    db: Database, alembic: Alembic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alembic has contract recorded until its downgrade has ended: `upgrade head` alone would find nothing to do."""
+    assert alembic(db, "upgrade", "head").status == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, "contract", 3)
+        assert alembic(db, "downgrade", CONSTRAIN).status == 1
+    assert revision_of(db) == [CONTRACT]
+    ended = alembic(db, "upgrade", "head")
+    assert ended.status == 1
+    assert "contract was being taken back and stopped half-way" in " ".join(ended.printed.split())
+    assert alembic(db, "downgrade", CONSTRAIN).status == 0
+    assert alembic(db, "upgrade", "head").status == 0
+    assert revision_of(db) == [CONTRACT]
+
+
 def test_ctrl_c_ends_a_phase_between_two_steps(db: Database, alembic: Alembic, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = LogSink.__call__
 

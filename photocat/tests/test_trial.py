@@ -30,7 +30,10 @@ def get(port: int, path: str, token: str = "") -> Any:
 
 
 @pytest.mark.slow
-def test_the_trial_serves_real_tags_and_keeps_its_data(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_the_trial_serves_real_tags_and_keeps_its_data(
+    tmp_path: Path, request: pytest.FixtureRequest, ending: signal.Signals
+) -> None:
     request.addfinalizer(lambda: start(tmp_path / "server", version=18).remove())
     first = subprocess.run(trial(tmp_path, "--once"), capture_output=True, text=True, check=True)
     assert "loading 200 real tags" in first.stdout
@@ -55,6 +58,9 @@ def test_the_trial_serves_real_tags_and_keeps_its_data(tmp_path: Path, request: 
             with pytest.raises(urllib.error.HTTPError, match="401"):
                 get(port, "/api/v1/admin/keywords/categories", "forged")
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(60)
+            process.send_signal(ending)
+            try:
+                process.wait(60)
+            finally:
+                process.kill()  # else leaving the block would wait for it without end
     assert process.returncode == 0

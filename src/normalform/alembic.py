@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,7 @@ import psycopg
 from alembic import context as environment
 from alembic import op, util
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy.exc import DBAPIError
 
 from . import api
 from .core.events import Event
@@ -147,16 +148,39 @@ def run_migrations() -> None:
     """
     migration = environment.get_context()
     command = getattr(migration.opts.get("fn"), "__name__", "")
-    if command == "downgrade" and not migration.as_sql:
+    if command in ("upgrade", "downgrade") and not migration.as_sql:
         options = _options(migration)
         with _as_command_error(options):
             state = _state(options)
-            # Decisions that are applied before expand are no half of a revision, and stay.
-            if state.half is not None and state.half[1] == "do" and state.half[0] != "resolve":
-                log.info("%s was left half-way and is taken back", state.half[0])
-                with interruptible(options.stop):
-                    api.rollback(options, state.last)
+        # Decisions that are applied before expand are no half of a revision, and stay.
+        if state.half is not None and state.half[0] != "resolve":
+            _half_way(migration, options, command, *state.half)
     environment.run_migrations()
+
+
+def _half_way(migration: MigrationContext, options: api.Options, command: str, phase: str, direction: str) -> None:
+    """Settle what a phase that stopped half-way means to a command, before Alembic looks at its revisions."""
+    # First of all: a target that Alembic does not know ends the command here, with nothing taken back.
+    steps = _steps(migration)
+    if command == "downgrade" and direction == "do":
+        log.info("%s was left half-way and is taken back", phase)
+        with _idle(migration), _as_command_error(options), interruptible(options.stop):
+            api.rollback(options, _state(options).last)
+    elif command == "upgrade" and direction == "undo" and not steps:
+        raise util.CommandError(
+            f"{phase} was being taken back and stopped half-way, while Alembic has its revision recorded. "
+            f"Repeat the downgrade, or do the phase again: normalform {phase}"
+        )
+
+
+def _steps(migration: MigrationContext) -> list[Any]:
+    """What the command is about to do. The recorded revision is read by another session: this one stays idle."""
+    assert migration.connection is not None
+    names = ("version_table", "version_table_schema", "version_table_pk")
+    opts = {name: migration.opts[name] for name in names if migration.opts.get(name) is not None}
+    with migration.connection.engine.connect() as other:
+        heads = MigrationContext.configure(other, opts=opts).get_current_heads()
+    return list(migration.opts["fn"](heads, migration))
 
 
 def include_object(thing: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
@@ -266,8 +290,18 @@ def _idle(migration: MigrationContext) -> Iterator[None]:
         ) from error
     try:
         yield
-    finally:
+    except BaseException:
+        # What ended the phase is what is worth knowing, whatever has become of Alembic's session.
+        with suppress(DBAPIError):
+            block.__exit__(None, None, None)
+        raise
+    try:
         block.__exit__(None, None, None)
+    except DBAPIError as error:
+        raise util.CommandError(
+            f"the phase is done, but Alembic's own session was lost meanwhile: {error.orig}. "
+            "Give the same command again: it records what is done"
+        ) from error
 
 
 @contextmanager

@@ -128,6 +128,17 @@ def test_what_hangs_on_the_table(flights: Table) -> None:
     assert flights.owner == "nf_owner"
 
 
+def test_a_not_null_that_is_not_valid_holds_for_no_old_row(db: Database, pg_version: int) -> None:
+    """PostgreSQL 18 knows such constraints, and marks their columns as NOT NULL at once."""
+    db.run("CREATE TABLE public.old (a int, b int NOT NULL); INSERT INTO public.old VALUES (NULL, 1)")
+    if pg_version >= 18:
+        db.run("ALTER TABLE public.old ADD CONSTRAINT later NOT NULL a NOT VALID")
+    name = QName("public", "old")
+    with db.connect() as conn:
+        table = inspect(conn, [name]).tables[name]
+    assert {c.name: c.not_null for c in table.columns} == {"a": False, "b": True}
+
+
 def test_a_table_survives_the_ledger(flights: Table) -> None:
     assert table_from_json(json.loads(json.dumps(to_json(flights)))) == flights
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import psycopg
 import pytest
 from psycopg import sql
 
@@ -179,6 +180,19 @@ def test_a_referenced_row_keeps_its_scope_and_key(database: Make) -> None:
 
 
 # ------------------------------------------------------------------------------------- adoption
+
+
+def test_a_transaction_that_cannot_see_moves_no_row_to_another_scope(database: Make) -> None:
+    """Somebody may have come to refer to the row since its snapshot was taken."""
+    db = database(FILLED)
+    db.run("INSERT INTO keywords (id, category_id, keyword) VALUES (80, 1, 'new')", "app")
+    with db.connect("app") as blind:
+        blind.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+        db.run(tag("new"), "app")
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="not READ COMMITTED cannot give"):
+            blind.execute("UPDATE keywords SET category_id = 5 WHERE id = 80")
+        blind.execute("ROLLBACK")
+    assert db.rows(DISAGREEING) == []
 
 
 def test_rule_04_a_rename_onto_a_created_row_adopts_it(database: Make) -> None:

@@ -67,6 +67,16 @@ backups = st.lists(
 )  # fmt: skip
 
 
+@given(backups.filter(bool), st.data(), st.none() | st.integers(1, 5))
+def test_pruning_keeps_the_one_just_made(there: list[Kept], data: st.DataObject, keep: int | None) -> None:
+    """Another host's clock may have given a later date to an older one."""
+    made = data.draw(st.sampled_from(there))
+    going = to_prune(there, NOW, keep=keep, keep_days=0, made=made.name)
+    assert made not in going
+    if keep is not None and made.whole:
+        assert len([b for b in there if b.whole and b not in going]) == min(keep, len([b for b in there if b.whole]))
+
+
 @given(backups, st.none() | st.integers(1, 5), st.none() | st.floats(0, 20))
 def test_pruning_keeps_what_it_must(there: list[Kept], keep: int | None, days: float | None) -> None:
     going = to_prune(there, NOW, keep=keep, keep_days=days)

@@ -7,6 +7,7 @@ migrates, one with DML alone that serves. It must never touch a database that an
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,9 @@ def main(
     once: Annotated[bool, typer.Option("--once", help="Prepare everything and do not serve.")] = False,
 ) -> None:
     """Start a server, fill it the first time, print tokens, and serve until Ctrl-C."""
+    # Whoever starts us in the background of a script has had SIGINT ignored; and a plain kill ends it as well.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.default_int_handler)
     with start(folder / "server", version=18) as server:
         owner = _database(server)
         if _empty(owner):

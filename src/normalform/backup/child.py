@@ -28,6 +28,8 @@ TICK = 0.05
 #: What of a program's complaints is worth repeating; DETAIL and CONTEXT quote rows.
 _COMPLAINT = re.compile(r"(error|fatal|panic):", re.IGNORECASE)
 _LENGTH = 300
+#: What lets one in beside the password, for which there is a way.
+_SECRETS = {"sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 
 
 @contextmanager
@@ -43,8 +45,8 @@ def access(url: str) -> Iterator[tuple[str, dict[str, str], tuple[int, ...]]]:
     refuse_unreadable(url)
     parts = {k: str(v) for k, v in conninfo.conninfo_to_dict(url).items() if v is not None}
     password = parts.pop("password", None)
-    for secret in ("sslpassword", "oauth_client_secret"):
-        if secret in parts:
+    for secret in sorted(_SECRETS & set(parts)):
+        if parts[secret]:
             raise UsageError(f"the database URL holds {secret}, which cannot be handed to pg_dump unseen")
     environment = _environment()
     plain = conninfo.make_conninfo("", **parts)

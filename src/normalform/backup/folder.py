@@ -78,7 +78,7 @@ def claimed(folder: Path) -> Iterator[list[str]]:
         LockHeld: another process works in it.
     """
     if not folder.is_dir():
-        folder.mkdir(mode=0o700, parents=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = folder / LOCK
     while True:
         with name.open("a") as file:
@@ -177,16 +177,18 @@ class Partial:
             file.write(manifest.to_text())
             file.flush()
             os.fsync(file.fileno())
-        for folder in [self.path, self.folder] if self.kind == "directory" else [self.folder]:
-            _sync(folder)
+        # pg_dump sees to the files of some formats only, and a plain file is not among them.
+        there = [self.path, *self.path.rglob("*")] if self.kind == "directory" else [self.path]
+        for entry in [*there, self.folder]:
+            _sync(entry)
         if self.kind == "plain":
             written.rename(manifest_of(self.final, self.kind))
         self.path.rename(self.final)
         _sync(self.final.parent)
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(entry: Path) -> None:
+    descriptor = os.open(entry, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

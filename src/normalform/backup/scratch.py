@@ -1,7 +1,8 @@
 """A scratch database, made on a server for one restore and dropped after it.
 
 Decides which of a server's databases are scratch of dead runs. It must never touch a database that it did not make: a
-name of ours is not enough, the role must own it and nobody may hold its lock.
+name of ours is not enough: the role must own it, it must have been made from the same database, where its lock is, and
+nobody may hold that.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def database(url: str, locale: Locale, roles: Sequence[str], sink: Sink) -> Iter
         for role in roles:
             if role not in there:
                 conn.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
-        name = PREFIX + secrets.token_hex(8)
+        name = _prefix(conn) + secrets.token_hex(8)
         # Before it exists: whoever can take this lock knows that nobody uses the database any more.
         conn.execute("SELECT pg_advisory_lock(%s)", (_key(name),))
         try:
@@ -101,12 +102,22 @@ def _options(locale: Locale) -> list[tuple[str, str]]:
     return [("LOCALE_PROVIDER", "libc"), *libc]
 
 
+def _prefix(conn: psycopg.Connection) -> str:
+    """What the names of scratch databases begin with that were made from this session's database.
+
+    Advisory locks belong to one database: of those made from another it could not be told whether they are in use.
+    """
+    row = conn.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone()
+    assert row is not None
+    return f"{PREFIX}{row[0]}_"
+
+
 def _drop_dead(conn: psycopg.Connection) -> None:
     """Drop the scratch databases of runs that are gone."""
     rows = conn.execute(
         "SELECT d.datname FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba "
         "WHERE d.datname LIKE %s AND r.rolname = current_user",
-        (PREFIX.replace("_", r"\_") + "%",),
+        (_prefix(conn).replace("_", r"\_") + "%",),
     ).fetchall()
     for (name,) in rows:
         if _got(conn, name):

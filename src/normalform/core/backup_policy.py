@@ -26,7 +26,9 @@ class Kept:
     whole: bool
 
 
-def to_prune(backups: Iterable[Kept], now: datetime, *, keep: int | None, keep_days: float | None) -> list[Kept]:
+def to_prune(
+    backups: Iterable[Kept], now: datetime, *, keep: int | None, keep_days: float | None, made: str = ""
+) -> list[Kept]:
     """Return those that go, oldest first.
 
     A backup stays when it is among the newest ``keep``, or younger than ``keep_days``, or the newest of all.
@@ -36,10 +38,12 @@ def to_prune(backups: Iterable[Kept], now: datetime, *, keep: int | None, keep_d
         now: the present.
         keep: how many stay; None: their number keeps none.
         keep_days: for how many days; None: their age keeps none.
+        made: name of the one just made: the newest, whatever dates clocks that run ahead have given to others.
     """
     if keep is None and keep_days is None:
         return []
-    newest_first = sorted((b for b in backups if b.whole), key=lambda b: (b.made_at, b.name), reverse=True)
+    whole = (b for b in backups if b.whole)
+    newest_first = sorted(whole, key=lambda b: (b.name == made, b.made_at, b.name), reverse=True)
     staying = max(1, keep or 0)
     young = None if keep_days is None else now - timedelta(days=keep_days)
     going = [b for b in newest_first[staying:] if young is None or b.made_at < young]

@@ -153,8 +153,11 @@ class _Worker:
         The slice's checkpoint stays: a run that is stopped here begins the slice anew and finds less to do.
         """
         of, most = batches.shares(mark)
+        before = mark
         for number in range(of - 1):
-            at = mark.next
+            if number and mark.rows == before.rows:
+                break  # a share without work: hardly any is left, and the whole pass will meet it
+            at, before = mark.next, mark
             while at < mark.slice.end and not self.pool.ending:
                 end = min(at + min(self.pace.size, most), mark.slice.end)
                 outcome = self._batch(mark, end, at, Share(number, of))

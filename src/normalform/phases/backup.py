@@ -27,7 +27,7 @@ from ..core.pg_programs import Programs, choose, exactly
 from ..core.schema_text import differences, normalised
 from ..db import ledger
 from ..db.connect import Connector, refuse_transaction_pooler
-from ..errors import BackupRefused, DatabaseRefused, GateClosed, Interrupted
+from ..errors import BackupRefused, DatabaseRefused, GateClosed, Interrupted, UsageError
 
 GATE = "backup"
 #: Starts a server of a major version for the length of a block and yields a superuser's URL.
@@ -140,10 +140,22 @@ def make(
                     raise BackupRefused(str(final), ["it is not what was backed up:", *faults], hint=_AGAIN)
                 manifest = manifest.proven(datetime.now(UTC).isoformat(timespec="seconds"), host.name)
                 partial.publish(manifest)
-                pruned = _prune(final, manifest, keep, keep_days)
+                pruned: tuple[str, ...] = ()
+                with _said(tools.sink, "old backups were not removed"):
+                    pruned = _prune(final, manifest, keep, keep_days)
         steps.end()
-        _record(conn, final, manifest)
+        with _said(tools.sink, "the ledger has no line of it"):
+            _record(conn, final, manifest)
     return replace(_report(final, manifest, steps), pruned=pruned, cleared=tuple(cleared))
+
+
+@contextmanager
+def _said(sink: Sink, what: str) -> Iterator[None]:
+    """What fails once the backup is verified and has its name is said: it makes the backup no worse."""
+    try:
+        yield
+    except (OSError, psycopg.Error, UsageError) as error:
+        sink(Event("note", "backup", f"{what}: {type(error).__name__}: {error}"))
 
 
 _AGAIN = "nothing is left of it; run the same command again, and tell us if it happens again"
@@ -215,6 +227,7 @@ def _host(tools: Tools, server: int | None, exact: int | None = None) -> Iterato
             yield programs, url, host
         return
     connector = Connector(tools.verify_on)
+    refuse_transaction_pooler(connector)
     with connector.open("scratch") as conn:
         major, host = scratch.look(conn, connector.display, ours=False)
     if exact is not None and major != exact:
@@ -304,7 +317,7 @@ def _restore(path: Path, manifest: Manifest, programs: Programs, url: str, host:
 
 def _prune(final: Path, manifest: Manifest, keep: int | None, keep_days: float | None) -> tuple[str, ...]:
     there = folder.kept(final.parent, manifest.system, manifest.database)
-    going = to_prune(there.values(), datetime.now(UTC), keep=keep, keep_days=keep_days)
+    going = to_prune(there.values(), datetime.now(UTC), keep=keep, keep_days=keep_days, made=final.name)
     paths = {kept.name: path for path, kept in there.items()}
     for old in going:
         folder.discard(paths[old.name])

@@ -96,7 +96,10 @@ SELECT a.attrelid::bigint AS oid, a.attname AS name, a.attnum::int AS attnum,
        pg_catalog.format_type(bt.oid, greatest(a.atttypmod, b.modifier)) AS base_type,
        CASE WHEN bt.typname IN ('varchar', 'bpchar') AND greatest(a.atttypmod, b.modifier) >= 0
             THEN greatest(a.atttypmod, b.modifier) - 4 END AS width,
-       a.attnotnull AS not_null,
+       -- From 18 on a NOT NULL can be NOT VALID: rows that stood before it may be NULL.
+       a.attnotnull AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS nn
+          WHERE nn.conrelid = a.attrelid AND nn.contype = 'n' AND nn.conkey = ARRAY[a.attnum] AND NOT nn.convalidated)
+          AS not_null,
        pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS "default",
        a.attidentity::text AS identity, a.attgenerated::text AS generated,
        CASE WHEN a.attcollation <> t.typcollation

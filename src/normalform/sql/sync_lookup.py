@@ -233,4 +233,14 @@ def _moved(model: Model, lookup: Lookup) -> sql.Composable:
             )
         )
     check = SQL("\n    ").join(statements)
-    return SQL("IF EXISTS (SELECT FROM nf_old o WHERE {}) THEN\n    {}\n    END IF;").format(gone, check)
+    blind = SQL("RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = {}, HINT = {};").format(
+        sql.Literal(
+            f"a transaction that is not READ COMMITTED cannot give a row of {lookup.table.name} another key or scope: "
+            "it does not see who has just come to refer to it"
+        ),
+        sql.Literal("Do it in a READ COMMITTED transaction, or insert a new row there."),
+    )
+    return SQL(
+        "IF EXISTS (SELECT FROM nf_old o WHERE {gone}) THEN\n    IF NOT {read_committed} THEN\n        {blind}\n"
+        "    END IF;\n    {check}\n    END IF;"
+    ).format(gone=gone, read_committed=READ_COMMITTED, blind=blind, check=check)
