@@ -282,9 +282,9 @@ def test_what_is_left_says_why(database: Make) -> None:
     db.run(f"{ORPHAN}; {DECIDE} ('permatags', '{{t}}', 'sea', 'nature', 'null', NULL)")
     with run(db) as ctx:
         remaining = left(ctx, ctx.model.reference("permatags"))
-        assert (remaining.undecided.rows, remaining.allowed, remaining.fillable) == (16, 20, 0)
+        assert (remaining.undecided.rows, remaining.allowed, remaining.fillable, remaining.waiting) == (16, 20, 0, 0)
         remaining = left(ctx, ctx.model.reference("machine_tags"))
-        assert (remaining.undecided.rows, remaining.allowed, remaining.fillable) == (0, 0, 80)
+        assert (remaining.undecided.rows, remaining.allowed, remaining.fillable, remaining.waiting) == (0, 0, 80, 0)
 
 
 def test_a_table_that_is_rewritten_between_two_snapshots_is_read_again(

@@ -47,11 +47,13 @@ class Left:
         undecided: those that nothing decides.
         allowed: rows that an operator's decision leaves without a key.
         fillable: rows that would get a key now.
+        waiting: rows that nothing decides until a rename has been carried that is queued.
     """
 
     undecided: Undecided
     allowed: int
     fillable: int
+    waiting: int
 
 
 def refresh_mapping(ctx: Context, reference: Reference) -> None:
@@ -95,12 +97,14 @@ def left(ctx: Context, reference: Reference) -> Left:
             SQL(
                 "SELECT coalesce(sum(m.rows) FILTER (WHERE {open}), 0)::bigint, count(*) FILTER (WHERE {open}), "
                 "coalesce(sum(m.rows) FILTER (WHERE m.how = 'null'), 0)::bigint, "
-                "coalesce(sum(m.rows) FILTER (WHERE m.key IS NOT NULL), 0)::bigint FROM {resolved} m"
-            ).format(open=_undecided(reference), resolved=RESOLVED)
+                "coalesce(sum(m.rows) FILTER (WHERE m.key IS NOT NULL), 0)::bigint, "
+                "coalesce(sum(m.rows) FILTER (WHERE m.how = ANY({unresolved})), 0)::bigint FROM {resolved} m"
+            ).format(open=_undecided(reference), unresolved=sql.Literal(OPEN), resolved=RESOLVED)
         ).fetchone()
         assert counts is not None
         samples = _samples(conn, reference, SQL("SELECT * FROM {}").format(RESOLVED))
-        return Left(Undecided(reference.name, counts[1], counts[0], samples), counts[2], counts[3])
+        undecided = Undecided(reference.name, counts[1], counts[0], samples)
+        return Left(undecided, allowed=counts[2], fillable=counts[3], waiting=counts[4] - counts[0])
 
 
 def _undecided(reference: Reference) -> sql.Composable:

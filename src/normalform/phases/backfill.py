@@ -117,8 +117,9 @@ def _fill(ctx: Context, name: str) -> None:
         swept = sweep(ctx, work)
         carry_pending(ctx)
         remaining = left(ctx, reference)
-        # A row may have become fillable behind the sweep: its lookup row was written meanwhile.
-        if not remaining.fillable or swept.skipped:
+        # A row may have become fillable behind the sweep: its lookup row was written meanwhile. Or it will be as soon
+        # as a rename has been carried that came behind the last carrying.
+        if swept.skipped or not (remaining.fillable or remaining.waiting):
             break
     assert remaining is not None
     if ctx.model.spec.backfill.vacuum != "never":
@@ -135,6 +136,12 @@ def _judge(ctx: Context, reference: Reference, swept: Swept, remaining: Left) ->
             "held-rows",
             [f"{name}: {remaining.fillable:,} rows could not be filled; held by {by}"],
             hint="end that transaction, then normalform backfill again",
+        )
+    if remaining.waiting and reference.spec.required:
+        raise GateClosed(
+            "renames",
+            [f"{name}: {remaining.waiting:,} rows wait for a rename of {reference.lookup.table.name} to be carried"],
+            hint="normalform backfill again, when its names change less often",
         )
     if not remaining.undecided.rows:
         return

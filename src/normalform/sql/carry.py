@@ -3,6 +3,9 @@
 Decides what an entry of ``normalform.pending`` still asks of a row. Several entries of one lookup row need no order: a
 row that holds any of its former texts gets the text that it has *now*, so each work can be done again at any time. Rows
 that spell the lookup row by an alias or a decision hold none of its former texts and stay as they are.
+
+A row without a key gets it here whichever of these texts it holds, also the one that has come back: backfill may have
+passed it while its lookup row bore another name, and then nothing else would look at it again.
 """
 
 from __future__ import annotations
@@ -146,35 +149,39 @@ def _in_scope(reference: Reference) -> sql.Composable:
     return reference_scope(reference, [SQL("e.{}").format(v) for v in values("s", len(reference.scope))])
 
 
-def _namesakes(reference: Reference, text: sql.Composable) -> sql.Composable:
-    """How many lookup rows of the entry's scope have a text now."""
+def _namesakes(reference: Reference, text: sql.Composable, *, besides: sql.Composable) -> sql.Composable:
+    """How many lookup rows of the entry's scope have a text now, besides one."""
     lookup = reference.lookup
     scope = lookup_scope(lookup, [column("l", c) for c in lookup.scope], "a")
-    return SQL("(SELECT count(*) FROM {} a WHERE {} AND {} = {})").format(
-        table(lookup.table.name), scope, column("a", lookup.text.name), text
+    return SQL("(SELECT count(*) FROM {} a WHERE {} AND {} = {} AND {} <> {})").format(
+        table(lookup.table.name), scope, column("a", lookup.text.name), text, column("a", lookup.key.name), besides
     )
 
 
 def _text(reference: Reference) -> _Shape:
     """Rows with a former text: with the key, or without one while nothing else has that text."""
     lookup = reference.lookup
-    key = column("t", reference.key)
-    more = SQL("{} AS new_text, p.old_text, {} = 0 AS free").format(
-        column("l", lookup.text.name), _namesakes(reference, SQL("p.old_text"))
+    key, text = column("t", reference.key), sql.Identifier(reference.text.name)
+    own = column("l", lookup.text.name)
+    more = SQL("{0} AS new_text, p.old_text, {0} <> p.old_text AS moved, {1} = 0 AS free").format(
+        own, _namesakes(reference, SQL("p.old_text"), besides=column("l", lookup.key.name))
     )
     undecided = SQL("NOT EXISTS (SELECT FROM (SELECT {}) v JOIN {} m ON {})").format(
         reference_values(reference), ledger("mapping"), decided(reference, "v")
     )
     return _Shape(
-        _entries(reference, "text", more, SQL("{} <> p.old_text").format(column("l", lookup.text.name))),
-        SQL("{} AND {} AND ({} = e.id OR ({} IS NULL AND e.free AND {}))").format(
+        _entries(reference, "text", more, SQL("true")),
+        SQL("{} AND {} AND (({} = e.id AND e.moved) OR ({} IS NULL AND e.free AND {}))").format(
             _in_scope(reference),
             compare.means(reference, column("t", reference.text.name), SQL("e.old_text")),
             key,
             key,
             undecided,
         ),
-        SQL("{} = g.new_text, {} = g.id").format(sql.Identifier(reference.text.name), sql.Identifier(reference.key)),
+        # A text that means the same as it stands keeps its spelling.
+        SQL("{0} = CASE WHEN g.moved THEN g.new_text ELSE t.{0} END, {1} = g.id").format(
+            text, sql.Identifier(reference.key)
+        ),
     )
 
 
@@ -186,7 +193,8 @@ def _path(reference: Reference) -> _Shape:
     means = compare.means(reference, column("t", reference.text.name), SQL("e.x"))
     own = column("l", lookup.text.name)
     now = path_now(lookup, "l")
-    more = SQL("{} AS x, p.old_text AS old_q, {} AS new_q, {} = 1 AS free").format(own, now, _namesakes(reference, own))
+    alone = SQL("{} = 0").format(_namesakes(reference, own, besides=column("l", lookup.key.name)))
+    more = SQL("{} AS x, p.old_text AS old_q, {} AS new_q, {} AS free").format(own, now, alone)
     return _Shape(
         _entries(reference, "path", more, SQL("{} <> p.old_text").format(now)),
         SQL("{} AND {} AND {} = e.old_q AND ({} = e.id OR ({} IS NULL AND e.free))").format(
