@@ -78,6 +78,11 @@ def meter(database: Make) -> Iterator[tuple[Database, Meter]]:
     meter.conn.close()
 
 
+#: Tables that VACUUM runs on while two workers fill them; whether it comes a batch earlier or later is chance, and so
+#: measured sizes differ by up to a tenth from one run to the next.
+VACUUMED, BATCH = {"machine_tags", "keywords"}, 36
+
+
 def about(predicted: int, measured: int, share: float, pages: int = 4) -> bool:
     """Within a share of what was measured; pages are as small as figures get, and small tables are few pages."""
     return abs(predicted - measured) <= share * abs(measured) + pages * 8192
@@ -122,7 +127,7 @@ def compare(savings: Savings, before: Sizes, contracted: Sizes, rewritten: Sizes
         for n, (size, real) in enumerate(pairs):
             share = 0.10 if n else 0.0
             said = f"{name}, {('before', 'contracted', 'rewritten')[n]}: {size} for {real[name]}"
-            assert about(size.heap, real[name][0], share), said
+            assert about(size.heap, real[name][0], share, BATCH if name in VACUUMED else 4), said
             assert about(size.indexes, real[name][1], share, 6), said
             assert about(size.total, real[name][2], share, 6), said
             sums[n] += real[name][2]

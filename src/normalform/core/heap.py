@@ -25,6 +25,8 @@ _POINTER = 4
 _BLOCKS_FREE, _BLOCKS_VISIBLE = 4000, 32_672
 #: Rows that the other workers change while one of them runs VACUUM, as a share of those between two VACUUMs.
 _MEANWHILE = 0.15
+#: Rows that a VACUUM leaves because a batch of another worker may still see them: those of one batch, so many at most.
+_SEEN = 5_000
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,15 @@ def vacuum_rows(rows: Rows, workers: int, vacuum: Vacuum) -> float:
     if vacuum != "between" or not rows.blocks:
         return max(total, 1.0)
     due = max(rows.count * VACUUM_SHARE, VACUUM_LEAST_ROWS)
-    slices = cut(rows.blocks, workers)
-    of_slice = total / len(slices)
-    # VACUUM comes at a slice's end, and the other workers go on meanwhile.
-    rounded = math.ceil(due / max(of_slice, 1.0)) * of_slice
-    return min(total, rounded * (1 + _MEANWHILE * (workers - 1))) or 1.0
+    # VACUUM comes at the next end of a slice, whichever worker gets there, and the others go on meanwhile.
+    late = _of_slice(rows, workers) / (2 * workers)
+    return min(total, (due + late) * (1 + _MEANWHILE * (workers - 1))) or 1.0
+
+
+def _of_slice(rows: Rows, workers: int) -> float:
+    """Return how many rows change in a slice."""
+    first = cut(rows.blocks, workers)[0]
+    return rows.count * rows.filled_share * (first.end - first.first) / rows.blocks
 
 
 def filled(rows: Rows, workers: int, vacuum: Vacuum, *, mapped: bool = True) -> Grown:
@@ -139,16 +145,17 @@ def filled(rows: Rows, workers: int, vacuum: Vacuum, *, mapped: bool = True) -> 
     moved = max(0.0, changed - stayed - again)
     per_interval = vacuum_rows(rows, workers, vacuum)
     intervals = max(1, math.ceil(changed / per_interval))
+    seen = min(_SEEN, _of_slice(rows, workers)) if workers > 1 else 0.0
     room, extended, left = spare if mapped else 0.0, 0.0, changed
     for number in range(intervals):
         now = min(per_interval, left)
         need = now * moved / changed
         used = min(need, room)
         extended += need - used
-        # VACUUM: the old versions' room may be used again, and whatever room nobody knew of.
-        room += (
-            now * rows.now / rows.keyed - now * again / changed - used + (spare if number == 0 and not mapped else 0.0)
-        )
+        # VACUUM: the old versions' room may be used again, but for the last ones', and whatever room nobody knew of.
+        freed = now - seen if number == 0 else now
+        room += freed * rows.now / rows.keyed - now * again / changed - used
+        room = max(0.0, room + (spare if number == 0 and not mapped else 0.0))
         left -= now
     blocks = rows.blocks + math.ceil(extended / max(1.0, USABLE / rows.keyed - 0.5))
     return Grown(blocks, moved / rows.count, intervals)
