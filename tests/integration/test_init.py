@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.resources import files
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,6 +13,7 @@ from psycopg import sql
 
 import compare
 from fix_servers import Cluster, Database, template
+from following import following
 from nasty import LONG
 from normalform.core.candidates import spoken
 from normalform.core.events import Event
@@ -154,19 +154,17 @@ def test_named_columns_give_the_same(database: Callable[..., Database]) -> None:
 
 
 @pytest.mark.slow
-def test_a_standby_will_do_and_says_the_same(fresh_pg: Callable[..., Cluster]) -> None:
+def test_a_streaming_standby_will_do_and_says_the_same(fresh_pg: Callable[..., Cluster]) -> None:
     cluster = fresh_pg()
     db = cluster.create(LEGACY)
     cluster.admin(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(sql.Identifier(READER)))
     db.run(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {READER}")
     here = look(db, READER)
-    data = Path(db.value("SHOW data_directory"))
-    cluster.server.stop()
-    (data / "standby.signal").touch()
-    cluster.server.start()
-    with db.connect() as conn, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-        conn.execute("CREATE TEMP TABLE t ()")
-    assert replace(look(db, READER), seconds=0) == replace(here, seconds=0)
+    with following(cluster) as server:
+        with psycopg.connect(server.url(db.name)) as conn, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            conn.execute("CREATE TEMP TABLE t ()")
+        there = init(Connector(server.url(db.name, READER)))
+    assert replace(there, seconds=0) == replace(here, seconds=0)
 
 
 # ------------------------------------------------------------------------------------------ another database

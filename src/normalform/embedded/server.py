@@ -56,6 +56,11 @@ class Server:
         self._loopback = loopback
 
     @property
+    def settings(self) -> dict[str, str]:
+        """The settings that it was asked to have, by name."""
+        return dict(self._settings)
+
+    @property
     def pid(self) -> int | None:
         """The postmaster's process id, or None while the server is stopped."""
         found = process.read_pid_file(self.data_dir)

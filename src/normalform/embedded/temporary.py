@@ -12,12 +12,14 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
 from . import launch, process
 from .account import Account, server_account
+from .binaries import reachable_binaries
+from .errors import EmbeddedError
 from .places import bases, memory_base
 from .server import Server, start
 
@@ -50,18 +52,51 @@ def temporary(
     Raises:
         EmbeddedError: as `start`.
     """
-    reap()
+    return _made(
+        lambda cluster: start(cluster, version=version, settings=settings, listen_loopback=listen_loopback),
+        in_memory=in_memory,
+    )
+
+
+def standby(primary: Server, *, in_memory: bool = False) -> Server:
+    """Makes and starts a hot standby that streams from a running server of ours, and goes as `temporary` ones do.
+
+    Args:
+        primary: the server; its standby has the same version and settings.
+        in_memory: as of `temporary`.
+
+    Returns:
+        The running standby. It answers as soon as it is consistent, and may still be behind.
+
+    Raises:
+        EmbeddedError: if the copy fails, with the program's own words, or as `start`.
+    """
     account = server_account()
-    folder, lock = _claim(account, in_memory=in_memory)
-    try:
-        server = start(folder / _CLUSTER, version=version, settings=settings, listen_loopback=listen_loopback)
-    except BaseException:
-        lock.close()
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    server.own_folder = folder
-    atexit.register(_remove, server, folder, lock, os.getpid())
-    return server
+
+    def copy(cluster: Path) -> Server:
+        programs = reachable_binaries(primary.version, account)
+        cluster.mkdir(mode=0o700)  # its parent is ours, and stays so
+        account.give(cluster)
+        done = account.run(
+            [
+                programs / "pg_basebackup",
+                f"--pgdata={cluster}",
+                f"--host={primary.socket_dir}",
+                f"--port={primary.port}",
+                "--username=postgres",
+                "--write-recovery-conf",
+                "--checkpoint=fast",
+                "--no-sync",
+            ],
+            env=launch.environment(),
+        )
+        if done.returncode != 0:
+            raise EmbeddedError(f"pg_basebackup of {primary.data_dir} failed:\n{done.stderr.strip()}")
+        for copied in (*cluster.glob(".s.PGSQL.*.lock"), cluster / launch.LOG):
+            copied.unlink(missing_ok=True)  # the primary's: its socket may lie in its data directory
+        return start(cluster, version=primary.version, settings=primary.settings)
+
+    return _made(copy, in_memory=in_memory)
 
 
 def reap() -> list[Path]:
@@ -91,6 +126,22 @@ def reap() -> list[Path]:
                 shutil.rmtree(folder, ignore_errors=True)  # two may reap at once
                 removed.append(folder)
     return removed
+
+
+def _made(make: Callable[[Path], Server], *, in_memory: bool) -> Server:
+    """Has a server made in a folder of its own that goes with this process."""
+    reap()
+    account = server_account()
+    folder, lock = _claim(account, in_memory=in_memory)
+    try:
+        server = make(folder / _CLUSTER)
+    except BaseException:
+        lock.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    server.own_folder = folder
+    atexit.register(_remove, server, folder, lock, os.getpid())
+    return server
 
 
 def _claim(account: Account, *, in_memory: bool) -> tuple[Path, IO[str]]:
