@@ -309,3 +309,18 @@ def test_a_folder_without_a_manifest_is_none_of_ours(tmp_path: Path) -> None:
         folder.read(tmp_path)
     with pytest.raises(UsageError, match="there is no backup"):
         folder.read(tmp_path / "nothing")
+
+
+def test_a_name_that_somebody_else_has_taken_meanwhile_stays_his(tmp_path: Path) -> None:
+    path, kind = folder.place(tmp_path / "x.sql", None, "photo", datetime(2026, 1, 20, tzinfo=UTC))
+    partial = folder.Partial(path, kind)
+    with folder.claimed(tmp_path):
+        with partial.made():
+            partial.path.write_text("ours")
+            path.write_text("theirs")
+            with pytest.raises(UsageError, match=r"x\.sql exists, and is not overwritten"):
+                partial.publish(MANIFEST)
+        with pytest.raises(UsageError, match=r"x\.sql exists, and is not overwritten"), partial.made():
+            pass
+    assert path.read_text() == "theirs"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.sql"]

@@ -61,10 +61,14 @@ def place(output: Path, kind: Kind | None, database: str, now: datetime) -> tupl
         name = f"{stem}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
         path = output / (name + PLAIN if made == "plain" else name)
     result: Kind = "plain" if made == "plain" else "directory"
-    for there in (path, manifest_of(path, result)):
+    _refuse_existing(path, result)
+    return path, result
+
+
+def _refuse_existing(path: Path, kind: Kind) -> None:
+    for there in (path, manifest_of(path, kind)):
         if there.exists() or there.is_symlink():
             raise UsageError(f"{there} exists, and is not overwritten", hint="--output with another name")
-    return path, result
 
 
 @contextmanager
@@ -159,7 +163,12 @@ class Partial:
 
     @contextmanager
     def made(self) -> Iterator[None]:
-        """Have the folder while the block lasts; what was not published goes."""
+        """Have the folder while the block lasts; what was not published goes. Call with the place claimed.
+
+        Raises:
+            UsageError: another run has given its backup this name since we chose it.
+        """
+        _refuse_existing(self.final, self.kind)
         self.folder.mkdir(mode=0o700)
         (self.folder / MARK).touch(mode=0o600)
         try:
@@ -170,7 +179,11 @@ class Partial:
             _remove_marked(self.folder)
 
     def publish(self, manifest: Manifest) -> None:
-        """Write the manifest, have everything on the disk, and give the backup its name: the last thing done."""
+        """Write the manifest, have everything on the disk, and give the backup its name: the last thing done.
+
+        Raises:
+            UsageError: somebody has put a file of this name there meanwhile; it stays.
+        """
         written = manifest_of(self.path, self.kind)
         descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -181,6 +194,7 @@ class Partial:
         there = [self.path, *self.path.rglob("*")] if self.kind == "directory" else [self.path]
         for entry in [*there, self.folder]:
             _sync(entry)
+        _refuse_existing(self.final, self.kind)
         if self.kind == "plain":
             written.rename(manifest_of(self.final, self.kind))
         self.path.rename(self.final)
