@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
@@ -92,6 +93,29 @@ def test_a_transaction_around_the_revisions_is_refused(db: Database, alembic: Al
             environment.run_migrations()
     assert api.status(api.Options(db.url), collisions=False).last == "start"
     assert revision_of(db) == [LEGACY]
+
+
+def test_a_url_that_leads_elsewhere_is_refused(database: Make, alembic: Alembic) -> None:
+    """An engine that makes its connections itself, and whose URL names another database."""
+    here, there = database(), database()
+    for db in (here, there):
+        assert alembic(db, "upgrade", LEGACY).status == 0
+    config = Config(str(sample.FOLDER / "alembic.ini"))
+    script = ScriptDirectory.from_config(config)
+    engine = create_engine(driver_url(there.url), poolclass=pool.NullPool, creator=lambda: psycopg.connect(here.url))
+
+    def upgrade(rev: Any, context: Any) -> Any:
+        return script._upgrade_revs("head", rev)
+
+    with EnvironmentContext(config, script, fn=upgrade) as environment, engine.connect() as connection:
+        environment.configure(connection=connection, transaction_per_migration=True)
+        with environment.begin_transaction(), pytest.raises(CommandError, match="is not in the database that its URL"):
+            environment.run_migrations()
+        config.attributes["normalform_url"] = here.url
+        environment.configure(connection=connection, transaction_per_migration=True)
+        with environment.begin_transaction():
+            environment.run_migrations()
+    assert (revision_of(here), revision_of(there)) == ([CONTRACT], [LEGACY])
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, phase: str, step: int) -> pytest.MonkeyPatch:

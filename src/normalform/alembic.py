@@ -345,6 +345,7 @@ def _options(migration: MigrationContext) -> api.Options:
     if url is None:
         assert migration.connection is not None
         url = migration.connection.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    _refuse_another_database(migration, str(url))
     workers = given.get("workers")
     if workers and not (workers[-1].isdecimal() and 1 <= int(workers[-1]) <= 8):
         raise util.CommandError(f"-x workers={workers[-1]} is no number from 1 to 8")
@@ -358,6 +359,29 @@ def _options(migration: MigrationContext) -> api.Options:
         uniques=DEFERRABLE if given.get("uniques") == [DEFERRABLE] else LATE,
         waive=tuple(given.get("waive", ())),
     )
+
+
+def _refuse_another_database(migration: MigrationContext, url: str) -> None:
+    """Make sure that a URL leads to where Alembic's session is: an engine with a ``creator`` may go elsewhere.
+
+    Asked of the driver and not by SQL, which would begin a transaction on Alembic's session. A driver that does not
+    tell its server process is believed.
+    """
+    if migration.connection is None:
+        return
+    process = getattr(getattr(migration.connection.connection.driver_connection, "info", None), "backend_pid", None)
+    if process is None:
+        return
+    connector = Connector(url)
+    with connector.open("read") as conn:
+        found = conn.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s AND datname = current_database())", (process,)
+        ).fetchone()
+    if not (found and found[0]):
+        raise util.CommandError(
+            f"Alembic's own session is not in the database that its URL leads to ({connector.display}): name that "
+            'database in env.py, config.attributes["normalform_url"] = "postgresql://…"'
+        )
 
 
 def _given() -> dict[str, list[str]]:
