@@ -39,8 +39,8 @@ test-fast: install  ## under two minutes: no acceptance, no crashes, nothing slo
 test-matrix: install  ## integration and acceptance tests and the second database, on the PostgreSQL 15 of Debian
 	NORMALFORM_TEST_VERSIONS=15 $(RUN_PYTEST) -m "not chaos" tests/integration tests/acceptance tests/second photocat/tests
 
-chaos: install  ## every crash point there is, each killed and resumed
-	NORMALFORM_CHAOS=all $(RUN_PYTEST) tests/crash tests/integration/test_resolve_kill.py
+chaos: install  ## every crash point there is, each killed and resumed; ten thousand hostile requests
+	NORMALFORM_CHAOS=all $(RUN_PYTEST) tests/crash tests/integration/test_resolve_kill.py photocat/tests/test_hostile.py
 
 lint: install   ## ruff, mypy --strict, and who may import whom
 	$(PYTHON) -m ruff check .
