@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from photocat import __version__
+from photocat import __version__, pages
 from photocat.context import Service
 from photocat.database import engine_for, sessions_for
 from photocat.limits import BodyLimit
@@ -57,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         api.include_router(router)
     api.include_router(intake.router)
     app.include_router(api)
+    pages.install(app)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
 

@@ -30,7 +30,11 @@ _LONG = (
 def image_columns(*, detail: bool = False) -> list[Any]:
     """What is read of a picture."""
     more = [*(IMAGES.c[name] for name in _LONG), IMAGES.c.exif_data.label("exif")] if detail else []
-    return [*(IMAGES.c[name] for name in _SHORT), IMAGES.c.capture_timestamp.label("captured_at"), *more]
+    made = [
+        IMAGES.c.capture_timestamp.label("captured_at"),
+        IMAGES.c.thumbnail_path.is_not(None).label("has_thumbnail"),
+    ]
+    return [*(IMAGES.c[name] for name in _SHORT), *made, *more]
 
 
 def image_row(session: Session, tenant: str, image_id: int) -> dict[str, Any]:

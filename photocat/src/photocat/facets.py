@@ -85,10 +85,11 @@ def facets(
     }  # fmt: skip
     for kind, what, n in session.execute(every):
         counts[kind][what] = n
+    keywords, categories = _named(session, tenant, counts["keyword"], counts["category"])
     return {
         "images": counts["images"][""],
-        "keywords": _keywords(session, tenant, counts["keyword"]),
-        "categories": _categories(session, tenant, counts["category"]),
+        "keywords": keywords,
+        "categories": categories,
         "people": _people(session, tenant, columns, wanted, limit),
         "sources": [{"source": s, "images": counts["source"].get(s, 0)} for s in SOURCES],
         "verdicts": [
@@ -109,25 +110,27 @@ def _ancestors(tenant: str) -> Any:
     )
 
 
-def _keywords(session: Session, tenant: str, counts: dict[str, int]) -> list[dict[str, Any]]:
-    if not counts:
-        return []
+def _named(
+    session: Session, tenant: str, keywords: dict[str, int], categories: dict[str, int]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Keywords and categories with what they are called, in one query."""
+    if not keywords:  # then no category either: it counts pictures by their keywords
+        return [], []
     tree = paths(tenant)
-    query = select(KEYWORDS.c.id, KEYWORDS.c.keyword, tree.c.path).join(tree, tree.c.id == KEYWORDS.c.category_id)
-    rows = session.execute(query.where(KEYWORDS.c.id.in_([int(i) for i in counts]))).all()
+    words = select(literal("keyword").label("kind"), KEYWORDS.c.id, KEYWORDS.c.keyword, tree.c.path)
+    words = words.join(tree, tree.c.id == KEYWORDS.c.category_id).where(KEYWORDS.c.id.in_([int(i) for i in keywords]))
+    places = select(literal("category"), tree.c.id, cast(null(), String), tree.c.path)
+    places = places.where(tree.c.id.in_([int(i) for i in categories]))
+    rows = session.execute(union_all(words, places)).all()
     shown = [
-        {"keyword_id": r.id, "keyword": r.keyword, "category": r.path, "images": counts[str(r.id)]} for r in rows
+        {"keyword_id": r.id, "keyword": r.keyword, "category": r.path, "images": keywords[str(r.id)]}
+        for r in rows if r.kind == "keyword"
     ]  # fmt: skip
-    return sorted(shown, key=lambda k: (-k["images"], k["category"], k["keyword"]))
-
-
-def _categories(session: Session, tenant: str, counts: dict[str, int]) -> list[dict[str, Any]]:
-    if not counts:
-        return []
-    tree = paths(tenant)
-    rows = session.execute(select(tree.c.id, tree.c.path).where(tree.c.id.in_([int(i) for i in counts]))).all()
-    shown = [{"category_id": r.id, "category": r.path, "images": counts[str(r.id)]} for r in rows]
-    return sorted(shown, key=lambda c: c["category"])
+    above = [
+        {"category_id": r.id, "category": r.path, "images": categories[str(r.id)]} for r in rows if r.kind == "category"
+    ]  # fmt: skip
+    most = sorted(shown, key=lambda k: (-k["images"], k["category"], k["keyword"]))
+    return most, sorted(above, key=lambda c: c["category"])
 
 
 def _people(

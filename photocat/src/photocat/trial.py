@@ -10,6 +10,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+import urllib.request
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -22,10 +26,12 @@ from photocat.sample import seed
 from photocat.settings import TagColumns
 
 DATABASE, OWNER, APPLICATION = "photocat", "photocat_owner", "photocat_app"
-#: One with something of everything, and two languages of the real data, where so many tags are loaded.
-TENANTS = ("demo", "de-CH", "en")
+#: One with something of everything, and languages of the real data, one from right to left, where so many are loaded.
+TENANTS = ("demo", "de-CH", "en", "ur")
 TOKEN = "trial"  # noqa: S105  (a token's name)
 FOLDER = Path(".normalform") / "photocat"
+#: Seconds until a service that has not answered is not waited for any more.
+PATIENCE = 30
 
 
 def main(
@@ -52,7 +58,8 @@ def main(
         for tenant in _tenants(owner):
             typer.echo(f"token of tenant {tenant}: {_token(tenant, environment)}")
         typer.echo(f"to migrate: PHOTOCAT_DATABASE_URL='{owner}' alembic -c photocat/alembic.ini upgrade head")
-        typer.echo(f"the service: http://127.0.0.1:{port}/docs   (Ctrl-C ends it, the data stays in {folder})")
+        typer.echo(f"the pages: http://127.0.0.1:{port}/   sign in with one of these tokens; /docs describes the API")
+        typer.echo(f"Ctrl-C ends the service, the data stays in {folder}")
         sys.stdout.flush()  # before the service's own lines
         if not once:
             _serve(port, environment)
@@ -107,7 +114,28 @@ def _token(tenant: str, environment: dict[str, str]) -> str:
     return made.stdout.strip()
 
 
+def _open(port: int) -> None:
+    """Open the pages in the browser of whoever sits here, once they are served."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
+        except OSError:  # not there yet, or there and not ready
+            time.sleep(0.1)
+        else:
+            webbrowser.open(f"http://127.0.0.1:{port}/")
+            return
+
+
+def _at_a_desk() -> bool:
+    """Whether somebody looks at this, who has windows: a browser within the terminal would take it over."""
+    windows = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return windows and sys.stdout.isatty()
+
+
 def _serve(port: int, environment: dict[str, str]) -> None:
+    if _at_a_desk():
+        threading.Thread(target=_open, args=(port,), daemon=True).start()
     with subprocess.Popen([sys.executable, "-m", "photocat", "serve", "--port", str(port)], env=environment) as service:
         try:
             service.wait()
