@@ -14,7 +14,7 @@ PHOTOCAT ?=
 RUN_PYTEST = $(PYTHON) -m pytest -n $(JOBS) --dist worksteal $(PYTEST)
 
 .DEFAULT_GOAL := help
-.PHONY: help install photocat demo test test-fast test-matrix test-browser chaos lint docs format clean
+.PHONY: help install photocat demo test test-fast test-matrix test-browser screenshots chaos lint docs format clean
 
 help:           ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -39,8 +39,11 @@ test-fast: install  ## under two minutes: no acceptance, no crashes, nothing slo
 test-matrix: install  ## integration and acceptance tests and the second database, on the PostgreSQL 15 of Debian
 	NORMALFORM_TEST_VERSIONS=15 $(RUN_PYTEST) -m "not chaos and not browser" tests/integration tests/acceptance tests/second photocat/tests
 
-test-browser: install  ## PhotoCat's pages in Debian's chromium: keyboard, mouse, axe; new screenshots in docs/images
+test-browser: install  ## PhotoCat's pages in Debian's chromium: keyboard, mouse, axe
 	NORMALFORM_TEST_VERSIONS=18 $(PYTHON) -m pytest -m browser photocat/tests/browser $(PYTEST)
+
+screenshots: install  ## take the docs' pictures of the pages anew, in docs/images
+	NORMALFORM_WRITE_DOCS=1 NORMALFORM_TEST_VERSIONS=18 $(PYTHON) -m pytest -m browser photocat/tests/browser/test_screenshots.py
 
 chaos: install  ## every crash point there is, each killed and resumed; ten thousand hostile requests
 	NORMALFORM_CHAOS=all $(RUN_PYTEST) tests/crash tests/integration/test_resolve_kill.py photocat/tests/test_hostile.py
