@@ -236,6 +236,17 @@ def test_a_verdict_and_back(site: Site, act: str, verdict: str, keyword: str) ->
     assert f'id="tag-40-{keyword}"' not in site.post("/pictures/40/tags", clear=keyword).text
 
 
+def test_a_row_is_answered_where_no_other_changes(site: Site) -> None:
+    row = {**HTMX, "HX-Target": "row-40-1"}
+    text = site.post("/pictures/40/tags", headers=row, approve="1").text
+    assert 'class="tag approved" id="tag-40-1"' in text and "title-40" not in text
+    assert 'id="row-40-1" hx-target="this"' in site.page("/")
+    # Picture 1 has a verdict alone on the sea: it goes with its verdict, so the whole card comes.
+    assert 'id="row-1-4">' in site.page("/?order=oldest")
+    gone = site.post("/pictures/1/tags", headers={**HTMX, "HX-Target": "row-1-4"}, clear="4").text
+    assert gone.strip() == ""
+
+
 def test_a_tag_is_added_by_name_and_by_key_and_taken(site: Site) -> None:
     assert 'id="remove-40-7"' in site.post("/pictures/40/tags", keyword="oak").text
     assert 'id="tag-40-7"' not in site.post("/pictures/40/tags", remove="7").text

@@ -33,6 +33,8 @@ router = APIRouter(route_class=PageRoute)
 PAGE_SIZE = 24
 _COMPLETIONS = 8
 _FACETS = 20
+#: What the id of a tag's row begins with: htmx swaps the row alone where no other changes.
+_ROW = "row-"
 _FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -171,4 +173,9 @@ def _changed(request: Request, asker: Asker, image_id: int) -> Response:
     if not partial(request):
         back = request.headers.get("referer", "").partition(request.headers.get("host", "\x00"))[2]
         return RedirectResponse(f"{local(back or '/').partition('#')[0]}#picture-{image_id}", 303)
-    return render("card.html", card=card(images.read(asker, image_id)))
+    shown = card(images.read(asker, image_id))
+    row = target_of(request)
+    if not row.startswith(_ROW):
+        return render("card.html", card=shown)
+    tag = next((tag for tag in shown.tags() if _ROW + tag.key == row), None)
+    return render("row.html", card=shown, tag=tag)

@@ -6,6 +6,7 @@ the database.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,6 +37,7 @@ class Tag:
         confidence: the highest, from 0 to 1.
         verdict: `approved`, `rejected` or None.
         manual: whether it was set by hand, and can be taken away.
+        shared: whether the picture has another keyword of this name, whose verdict this one's may move.
     """
 
     key: str
@@ -45,6 +47,12 @@ class Tag:
     confidence: float | None = None
     verdict: str | None = None
     manual: bool = False
+    shared: bool = False
+
+    @property
+    def stays(self) -> bool:
+        """Whether a verdict changes this row of the page and no other, and the row is there afterwards."""
+        return bool(self.sources) and not self.manual and not self.shared
 
     def say(self, tag: Mapping[str, Any]) -> None:
         """Takes in what one more source says."""
@@ -93,7 +101,11 @@ class Card:
 
     def words(self) -> Iterator[str]:
         """The tenant's own words on it."""
-        return (tag.keyword for group in self.groups for tag in group.tags)
+        return (tag.keyword for tag in self.tags())
+
+    def tags(self) -> Iterator[Tag]:
+        """Every keyword on it."""
+        return (tag for group in self.groups for tag in group.tags)
 
 
 def card(image: Mapping[str, Any]) -> Card:
@@ -127,6 +139,10 @@ def groups(image_id: int, tags: Iterable[Mapping[str, Any]]) -> list[Group]:
             key = f"{image_id}-{tag['keyword_id'] or f'x{unknown}'}"
             here[place] = Tag(key, tag["keyword_id"], word)
         here[place].say(tag)
+    every = [row for rows in found.values() for row in rows.values()]
+    names = Counter(row.keyword for row in every)
+    for one in every:
+        one.shared = names[one.keyword] > 1
     return [Group(category, list(here.values())) for category, here in found.items()]
 
 
