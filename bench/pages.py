@@ -1,7 +1,7 @@
 """Times PhotoCat's pages on all of the demo's tags: `/` with and without filters, its counts, and `/admin`.
 
-What is timed is a request from end to end within one process, the database's time and the rendering together. Each tenant
-of a sample asks for each page; the text schema first, then the key schema after the whole migration, in one run.
+What is timed is a request from end to end within one process, the database's time and the rendering together. Each
+tenant of a sample asks for each page; the text schema first, then the key schema after the whole migration, in one run.
 
     python bench/pages.py [--rows 1080986] [--tenants 40] [--seed 1]
 """

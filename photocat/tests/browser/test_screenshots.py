@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -36,7 +36,7 @@ SAMPLE = template("photocat-shown", build)
 
 
 @pytest.fixture
-def shown(database: Callable[..., Database], sit: Callable[..., Desk]) -> Iterator[Desk]:
+def shown(database: Callable[..., Database], sit: Callable[..., Desk]) -> Desk:
     """Before the sample's pictures."""
     return sit(database(SAMPLE), "text", width=1280, height=860)
 

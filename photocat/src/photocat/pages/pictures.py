@@ -98,7 +98,7 @@ def decide(
         tags.untag(asker, image_id, KeywordRef(keyword_id=remove))
     else:
         chosen = pick or keyword_id
-        named = {"keyword_id": chosen} if chosen else {"keyword": keyword.strip() or None}
+        named: dict[str, Any] = {"keyword_id": chosen} if chosen else {"keyword": keyword.strip() or None}
         tags.tag(asker, image_id, checked(KeywordRef, named))
     return _changed(request, asker, image_id)
 
@@ -112,7 +112,7 @@ def name_face(
     person_id: Annotated[Id | None, Form()] = None,
 ) -> Response:
     """Says whose a face is, by key, name or alias; an empty name makes it nobody's."""
-    named = {"person_id": person_id} if person_id else {"person": person.strip() or None}
+    named: dict[str, Any] = {"person_id": person_id} if person_id else {"person": person.strip() or None}
     face = intake.name_face(asker, face_id, checked(PersonRef, named))
     return _changed(request, asker, face["image_id"])
 

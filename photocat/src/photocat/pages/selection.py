@@ -68,6 +68,10 @@ class Selection:
         """Whether this filter holds already."""
         return (name, str(value)) in self.pairs
 
+    def names(self, *names: str) -> bool:
+        """Whether any of these fields is filled in."""
+        return any(name in names for name, _ in self.pairs)
+
     def link(self, *, path: str = "/", add: Sequence[tuple[str, object]] = (), drop: Any = ()) -> str:
         """The address of other pictures.
 
