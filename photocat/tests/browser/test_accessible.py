@@ -73,7 +73,7 @@ def test_axe_finds_what_is_planted(plain: Desk) -> None:
 def test_everything_is_reached_by_tab_in_the_order_that_is_seen(plain: Desk) -> None:
     page = plain.sign_in("admin", "/?keyword_id=7&order=oldest")
     seen: list[str] = []
-    for _ in range(80):
+    for _ in range(120):
         plain.keys("Tab")
         here = plain.focused()
         if here.startswith(("approve-", "reject-", "add-", "added-", "by-")):

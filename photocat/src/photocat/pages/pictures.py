@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query, Request
 from sqlalchemy import select
+from starlette.datastructures import QueryParams
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from photocat.catalog import page_limit
@@ -20,7 +21,7 @@ from photocat.pages import selection
 from photocat.pages.direction import direction_of
 from photocat.pages.glyph import codes_of, drawn
 from photocat.pages.render import PageRoute, checked, partial, render, target_of
-from photocat.pages.session import Viewer, local
+from photocat.pages.session import Viewer
 from photocat.pages.view import SOURCE_WORDS, card
 from photocat.people import PEOPLE
 from photocat.problems import TITLES, Problem, not_found
@@ -171,8 +172,10 @@ def glyph(codes: str) -> Response:
 
 def _changed(request: Request, asker: Asker, image_id: int) -> Response:
     if not partial(request):
-        back = request.headers.get("referer", "").partition(request.headers.get("host", "\x00"))[2]
-        return RedirectResponse(f"{local(back or '/').partition('#')[0]}#picture-{image_id}", 303)
+        # The pictures that were shown; not where an earlier post was refused, for nothing can be read there.
+        query = request.headers.get("referer", "").partition("?")[2].partition("#")[0]
+        shown = selection.read(QueryParams(query)).link(keep_place=True)
+        return RedirectResponse(f"{shown}#picture-{image_id}", 303)
     shown = card(images.read(asker, image_id))
     row = target_of(request)
     if not row.startswith(_ROW):

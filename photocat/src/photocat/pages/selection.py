@@ -72,15 +72,18 @@ class Selection:
         """Whether any of these fields is filled in."""
         return any(name in names for name, _ in self.pairs)
 
-    def link(self, *, path: str = "/", add: Sequence[tuple[str, object]] = (), drop: Any = ()) -> str:
-        """The address of other pictures.
+    def link(
+        self, *, path: str = "/", add: Sequence[tuple[str, object]] = (), drop: Any = (), keep_place: bool = False
+    ) -> str:
+        """The address of other pictures, from their first page on.
 
         Args:
             path: of the page.
             add: fields beside these; one of those that stand once replaces the other.
             drop: (name, value) pairs that go.
+            keep_place: the same page of the same pictures.
         """
-        replaced = {name for name, _ in add if name in _ONCE} | {_PLACE}
+        replaced = {name for name, _ in add if name in _ONCE} | (set() if keep_place else {_PLACE})
         gone = {(name, str(value)) for name, value in drop}
         kept = [pair for pair in self.pairs if pair[0] not in replaced and pair not in gone]
         every = [*kept, *((name, str(value)) for name, value in add)]

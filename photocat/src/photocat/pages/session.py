@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from starlette.responses import Response
@@ -66,7 +65,8 @@ def check_origin(request: Request) -> None:
         return
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     site = request.headers.get("sec-fetch-site")
-    ours = host != "" and urlsplit(origin).netloc == host if origin is not None else site == "same-origin"
+    # Behind a proxy that ends HTTPS we may not know which of the two it was.
+    ours = origin in (f"http://{host}", f"https://{host}") if origin is not None else site == "same-origin"
     if not ours or site not in (None, "same-origin"):
         raise Problem(403, "forbidden", "This form was sent from another site. Open the page here and send it again.")
 
