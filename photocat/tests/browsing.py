@@ -105,7 +105,8 @@ class Desk:
     def accessible(self) -> None:
         """Nothing that axe calls serious or worse is on the page as it stands."""
         found = Axe().run(self.page).response["violations"]
-        assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found if v["impact"] in GRAVE] == []
+        grave = [(v["id"], [n["html"] for n in v["nodes"]]) for v in found if v["impact"] in GRAVE]
+        assert grave == [], grave
 
     def fits(self) -> None:
         """The page need not be scrolled sideways."""

@@ -37,6 +37,7 @@ def test_axe_finds_nothing_serious(plain: Desk, direction: str) -> None:
     plain.accessible()
     page.get_by_label("Token").fill("forged")
     plain.keys("Enter")
+    expect(page.locator("#said")).to_be_visible()
     plain.accessible()
     plain.sign_in("admin", "/?order=oldest")
     assert page.locator("html").get_attribute("dir") == direction
