@@ -51,8 +51,8 @@ class Tag:
 
     @property
     def stays(self) -> bool:
-        """Whether a verdict changes this row of the page and no other, and the row is there afterwards."""
-        return bool(self.sources) and not self.manual and not self.shared
+        """Whether a verdict changes this row of the page and no other."""
+        return not self.shared
 
     def say(self, tag: Mapping[str, Any]) -> None:
         """Takes in what one more source says."""

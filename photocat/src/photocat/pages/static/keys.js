@@ -98,6 +98,15 @@
     keysOn.addEventListener("change", () => store(keysOn.checked));
   }
 
+  // A keyword that nothing but its verdict said has gone with it: on to the next one.
+  document.addEventListener("htmx:afterSwap", (event) => {
+    const row = event.target instanceof Element && event.target.matches("[id^=row-]") ? event.target : null;
+    if (!row || row.querySelector("button") || document.activeElement !== document.body) return;
+    const all = rows();
+    const next = all.find((other) => row.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING);
+    focus((next || all[all.length - 1] || document.body).querySelector(".yes"));
+  });
+
   function say(text) {
     document.getElementById("notice").textContent = text;
   }
