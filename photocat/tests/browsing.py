@@ -27,7 +27,7 @@ GRAVE = frozenset({"serious", "critical"})
 def chromium() -> str:
     """Debian's browser; without it the tests fail."""
     found = shutil.which("chromium")
-    assert found is not None, "no chromium: apt-get install chromium fonts-noto-color-emoji fonts-dejavu-core"
+    assert found is not None, "no chromium: apt-get install chromium fonts-noto-color-emoji fonts-noto-core"
     return found
 
 
@@ -110,7 +110,12 @@ class Desk:
 
     def fits(self) -> None:
         """The page need not be scrolled sideways."""
-        assert self.page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        wide = self.page.evaluate(
+            "[...document.body.querySelectorAll('*')].filter(e => { const b = e.getBoundingClientRect();"
+            " return b.right > innerWidth + 1 || b.left < -1 }).slice(0, 5).map(e => e.outerHTML.slice(0, 80))"
+        )
+        fits = self.page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert fits, (self.page.url, wide)
 
     def _note(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not message.text.startswith(_EXPECTED):
