@@ -230,7 +230,7 @@ def test_a_name_that_several_have_offers_them(site: Site) -> None:
 @pytest.mark.parametrize(("act", "verdict", "keyword"), [("approve", "approved", "4"), ("reject", "rejected", "4"),
                                                      ("approve", "approved", "2")])  # fmt: skip
 def test_a_verdict_and_back(site: Site, act: str, verdict: str, keyword: str) -> None:
-    text = site.post("/pictures/40/tags", **{act: keyword}).text
+    text = site.post("/pictures/40/tags", 200, **{act: keyword}).text
     assert f'class="tag {verdict}" id="tag-40-{keyword}"' in text
     assert 'id="title-40"' in text and "<html" not in text
     assert f'id="tag-40-{keyword}"' not in site.post("/pictures/40/tags", clear=keyword).text

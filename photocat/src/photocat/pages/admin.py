@@ -69,7 +69,8 @@ def change_keyword(
 ) -> Response:
     """Shows what a change would touch, or carries it out."""
     dry_run = step == "preview"
-    stays, fields = keyword_id, {"what": what}
+    stays = keyword_id
+    fields: dict[str, str] = {"what": what}
     if what == "merge":
         winner = _winner(asker, pick or into_id, into.strip())
         stays, fields["into_id"] = winner["keyword_id"], str(winner["keyword_id"])
@@ -111,7 +112,7 @@ def change_category(
 ) -> Response:
     """Shows what a change would touch, or carries it out."""
     dry_run = step == "preview"
-    fields = {"what": what}
+    fields: dict[str, str] = {"what": what}
     if what == "rename":
         body = checked(CategoryChange, {"name": name.strip()})
         fields["name"] = body.name

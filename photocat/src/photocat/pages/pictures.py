@@ -174,8 +174,8 @@ def _changed(request: Request, asker: Asker, image_id: int) -> Response:
     if not partial(request):
         # The pictures that were shown; not where an earlier post was refused, for nothing can be read there.
         query = request.headers.get("referer", "").partition("?")[2].partition("#")[0]
-        shown = selection.read(QueryParams(query)).link(keep_place=True)
-        return RedirectResponse(f"{shown}#picture-{image_id}", 303)
+        page = selection.read(QueryParams(query)).link(keep_place=True)
+        return RedirectResponse(f"{page}#picture-{image_id}", 303)
     shown = card(images.read(asker, image_id))
     row = target_of(request)
     if not row.startswith(_ROW):

@@ -33,8 +33,8 @@ class KeywordRef(Body):
     """Names a keyword: by `keyword_id`, or by `keyword` with or without the path of its `category`."""
 
     keyword_id: Id | None = None
-    keyword: Lookup | None = Field(None, description="Its name; the category's path may stand before it.")
-    category: Lookup | None = Field(None, description="The path of its category: names joined by `/`.")
+    keyword: Lookup | None = Field(default=None, description="Its name; the category's path may stand before it.")
+    category: Lookup | None = Field(default=None, description="The path of its category: names joined by `/`.")
 
     @model_validator(mode="after")
     def _named(self) -> Self:
