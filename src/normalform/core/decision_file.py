@@ -25,9 +25,11 @@ import csv
 import io
 import json
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .mapping import Candidate, Suggestion
 
@@ -49,7 +51,7 @@ _FIRST = "=+-@＝＋－＠"
 _SUGGESTION = re.compile(r"(?P<decision>\w+)(?: → (?P<target>.*))? \(score (?P<score>[\d.]+): (?P<why>.*)\)", re.DOTALL)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """One line of a decision file.
 
@@ -251,18 +253,19 @@ def _line(number: int, cells: dict[str, str]) -> Line:
     rows = cells["rows"].strip()
     if rows and not re.fullmatch(r"\d{1,18}", rows):
         raise ValueError(f"rows is no whole number: {rows!r}")
+    # A file may have a line for each of a million texts; what repeats in it is kept once.
     return Line(
         number=number,
-        reference=cell("reference"),
+        reference=sys.intern(cell("reference")),
         scope=_scope(cells["scope"]),
         text=cell("text"),
         qualifier=None if cells["qualifier"] == NULL else cell("qualifier"),
         rows=int(rows or 0),
         candidates=_candidates(cells["candidates"]),
-        suggestion=cell("suggestion"),
-        decision=cells["decision"].strip().lower(),
-        target=cell("target"),
-        note=cell("note"),
+        suggestion=sys.intern(cell("suggestion")),
+        decision=sys.intern(cells["decision"].strip().lower()),
+        target=sys.intern(cell("target")),
+        note=sys.intern(cell("note")),
     )
 
 
@@ -276,6 +279,7 @@ def _json_list(name: str, cell: str) -> list[object]:
     return value
 
 
+@lru_cache(maxsize=1024)
 def _scope(cell: str) -> tuple[str | None, ...]:
     values = _json_list("scope", cell)
     if not all(v is None or (isinstance(v, str) and storable(v)) for v in values):

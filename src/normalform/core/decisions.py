@@ -72,7 +72,7 @@ class Facts:
     applied: dict[tuple[Any, str, str], Applied] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A decision that is ready to be applied.
 

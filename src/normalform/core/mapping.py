@@ -42,7 +42,7 @@ class How(StrEnum):
 UNRESOLVED = (How.AMBIGUOUS, How.ORPHAN)
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Candidate:
     """A lookup row that a value may mean.
 

@@ -14,7 +14,7 @@ from ..sql import decisions as shapes
 from ..sql.quote import conjunction
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """A decision as the ledger records it."""
 
