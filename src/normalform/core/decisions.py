@@ -30,7 +30,7 @@ LOOKUP_PREFIX = "lookup."
 def meaning(rows: Sequence[Candidate], qualifier: str | None) -> tuple[How, str | None]:
     """Return how a value resolves among the live lookup rows that have its text in its scope, and to which key.
 
-    The same rule as ``sql.shapes``, for the few values that a decision touches. Aliases are not looked at.
+    The same rule as ``sql.resolution``, for the few values that a decision touches. Aliases are not looked at.
     """
     if len(rows) == 1:
         return How.EXACT, rows[0].key

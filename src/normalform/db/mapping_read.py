@@ -21,7 +21,8 @@ from ..errors import DatabaseRefused
 from ..sql.batch import Heap, Span
 from ..sql.fill import unfilled
 from ..sql.quote import column, render, table
-from ..sql.shapes import reference_values, resolve_all, resolve_few, scope_array, scope_names
+from ..sql.resolution import resolve_all, resolve_few
+from ..sql.shapes import reference_values, scope_array, scope_names
 from .execute import lock_holders
 from .work import Context, run_sql
 

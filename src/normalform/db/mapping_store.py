@@ -1,6 +1,6 @@
 """The mapping as the ledger keeps it: refreshed from the tables, and asked what is still undecided.
 
-Decides nothing about values: ``sql.shapes`` does, here over whole references. Exact and qualified values are counted
+Decides nothing about values: ``sql.resolution`` does, here over whole references. Exact and qualified ones are counted
 and not kept, since they always come from the live lookup; kept are aliases, what is unresolved, and the operator's
 decisions with their counts. A row that an application moves between two of the reader's snapshots may be counted in
 neither place or in both: so counts inform and gate, and verify proves.

@@ -1,7 +1,7 @@
 """Rows that would have one key where a unique wants one row: found before anything changes, settled by `keep`.
 
 The uniques are those that conservation makes on the key (``core.successors``), and the keys are those of
-``sql.shapes``: the same as constrain will build and backfill will store. A unique on the keys of two references at
+``sql.resolution``: the same as constrain will build and backfill will store. A unique on the keys of two references at
 once is left to constrain's own query.
 """
 
@@ -20,7 +20,8 @@ from ..core.model import Model, Reference
 from ..core.successors import carried, succession
 from ..sql import decisions as shapes
 from ..sql.quote import column, conjunction, raw, table
-from ..sql.shapes import candidates, reference_values, resolve_all, scope_array
+from ..sql.resolution import resolve_all
+from ..sql.shapes import candidates, reference_values, scope_array
 
 SQL = sql.SQL
 

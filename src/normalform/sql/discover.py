@@ -1,7 +1,7 @@
 """Queries of ``init``: which tables there are, what the server knows of their texts, and small samples of both sides.
 
 Each reads a bounded number of rows and fits under a short time limit; none writes or locks beyond a reader's lock. What
-a value means is not decided here: that is ``sql.shapes``'s, whose aliases these follow.
+a value means is not decided here: that is ``sql.resolution``'s, whose aliases these follow.
 """
 
 from __future__ import annotations

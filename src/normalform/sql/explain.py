@@ -1,6 +1,6 @@
 """One row as a query, and what the lookup says about its text and its key: for ``explain``.
 
-Texts are compared as resolving compares them (``sql.shapes``), and probed by whatever index the lookup has: it must
+Texts are compared as resolving compares them (``sql.resolution``), and probed by whatever index the lookup has: it must
 never read a whole lookup to explain one row, but for the lists of aliases, which have no index.
 """
 

@@ -1,8 +1,8 @@
 """Block-range works on the tables' own columns: filling keys, clearing them, filling a lookup's added scope.
 
 Decides which rows of a span get which value; how they are locked and checkpointed is ``sql.batch``. Values are resolved
-as a set, once for each distinct value of the span, by the one definition in ``sql.shapes``. Never writes a row that has
-its value already, so that every span can be done again.
+as a set, once for each distinct value of the span, by the one definition in ``sql.resolution``. Never writes a row that
+has its value already, so that every span can be done again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from ..core.model import Lookup, Reference
 from . import compare
 from .batch import Ground, Heap, Rows, Span, Work, done, in_share, locked
 from .quote import column, columns, conjunction, table
-from .shapes import reference_values, resolve_few, scope_names, scope_values
+from .resolution import resolve_few
+from .shapes import reference_values, scope_names, scope_values
 
 SQL = sql.SQL
 

@@ -2,7 +2,7 @@
 
 One definition of each condition serves the count (over the mapping) and the statement that a person runs by hand
 (``--sql``), so that both give the same number. Statements here only read, and name every table with its schema. They
-resolve by ``sql.shapes.resolve_all`` and decide nothing about values themselves.
+resolve by ``sql.resolution`` and decide nothing about values themselves.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ..core.catalog import Index
 from ..core.model import Lookup, Reference
 from . import compare, shapes
 from .quote import column, columns, conjunction, raw, table
+from .resolution import resolve_all
 
 SQL = sql.SQL
 #: Block behind the last one that a table can have.
@@ -116,7 +117,7 @@ def entries(reference: Reference, first: int, end: int, *, stored: bool) -> sql.
         "SELECT {scope}z.x AS text, z.q AS qualifier, z.rows, z.how, z.id AS key, "
         "CASE WHEN z.path IS DISTINCT FROM z.q THEN z.path END AS path, {note} AS note, z.found, z.vn "
         "FROM ({resolved}) z"
-    ).format(scope=_scope("z", n), note=note(reference), resolved=shapes.resolve_all(reference, values, stored=stored))
+    ).format(scope=_scope("z", n), note=note(reference), resolved=resolve_all(reference, values, stored=stored))
 
 
 def lookup_entries(lookup: Lookup, first: int, end: int) -> sql.Composable:
@@ -190,7 +191,7 @@ def rows_where(
     taken = {name for _, name in picked}
     picked += [(fixed, name) for fixed, name in shown(reference) if name not in taken]
     noted = SQL("SELECT z.*, {} AS note FROM ({}) z").format(
-        note(reference), shapes.resolve_all(reference, values, stored=stored)
+        note(reference), resolve_all(reference, values, stored=stored)
     )
     return SQL("SELECT {} FROM ({}) z WHERE {}").format(
         SQL(", ").join([SQL("{} AS {}").format(column("z", f), sql.Identifier(n)) for f, n in picked]), noted, condition

@@ -1,6 +1,6 @@
 """The query of a sampled audit: a reference's rows in the blocks drawn, by cluster and by how they are decided.
 
-Values are resolved as an audit resolves them, by ``sql.shapes``; nothing is decided here, and nothing written.
+Values are resolved as an audit resolves them, by ``sql.resolution``; nothing is decided here, and nothing written.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from ..core.model import Reference
 from . import shapes
 from .findings import note
 from .quote import columns
+from .resolution import resolve_all
 from .sizes import sampled
 
 SQL = sql.SQL
@@ -40,4 +41,4 @@ def counts(reference: Reference, parts: Sequence[tuple[int, int]], length: int, 
     )
     return SQL(
         "SELECT z.cluster, z.how, {note} AS note, sum(z.rows)::bigint AS rows FROM ({z}) z GROUP BY 1, 2, 3"
-    ).format(note=note(reference), z=shapes.resolve_all(reference, values, stored=stored))
+    ).format(note=note(reference), z=resolve_all(reference, values, stored=stored))

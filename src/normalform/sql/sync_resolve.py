@@ -1,6 +1,6 @@
 """What a text means, one row at a time, with everything that the answer rests on locked (CORRECTNESS 2).
 
-The rules are those of ``sql.shapes``: the operator's decision, then the live lookup, then aliases. Decides in addition
+The rules are those of ``sql.resolution``: the operator's decision, then the live lookup, then aliases. Decides as well
 what a concurrent change does to the answer: rows are locked first and believed only as locked; when one that was seen
 is not there any more under its lock, everything is asked again. It must never write.
 """

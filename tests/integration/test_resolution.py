@@ -11,7 +11,7 @@ import mini
 from fix_servers import Database, template
 from normalform.core.model import Reference
 from normalform.db.work import Context
-from normalform.sql.shapes import resolve_all, resolve_few
+from normalform.sql.resolution import resolve_all, resolve_few
 
 MINI = template("mini", mini.SCHEMA + mini.DATA)
 
