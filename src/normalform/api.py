@@ -16,8 +16,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from psycopg.sql import SQL, Identifier
-
 from . import embedded
 from .backup import programs
 from .core.backup_manifest import Kind
@@ -27,33 +25,30 @@ from .core.explanation import Explanation
 from .core.findings import Finding
 from .core.index_successor import LATE, Uniques
 from .core.init_report import InitReport
-from .core.names import QName
-from .core.phases import START, State
-from .core.plan import Lock, Step
+from .core.phases import START
+from .core.plan import Step
 from .core.sampling import SampleReport
 from .core.spec_file import parse
 from .db import ledger
 from .db import status as status_reader
 from .db.connect import PRINTING, Connector
 from .db.conservation import colliding_now
-from .db.execute import do_steps, undo_one
 from .db.explain import explain as explain_row
 from .db.session import read_model
 from .db.status import Status
-from .db.work import Context, Strategy, run_sql
+from .db.work import Context, Strategy
 from .errors import GateClosed, NormalformError, UsageError
 from .phases import audit as audit_phase
 from .phases import backup as backup_phase
 from .phases import init as init_phase
 from .phases import resolve as resolve_phase
 from .phases import sample as sample_phase
+from .phases import uninstall as uninstall_phase
 from .phases import verify as verify_phase
 from .phases.audit import AuditReport
 from .phases.backup import BackupReport
 from .phases.resolve import ApplyReport, CheckReport, ExportReport, UndoReport
-from .runner import PHASES, Runner, lower_fence
-from .sql import probes
-from .sql.quote import render, table
+from .runner import PHASES, Runner
 from .sql.sums import script
 
 #: Phases whose plan consists of steps, in order.
@@ -449,67 +444,5 @@ def uninstall(options: Options, *, give_up_undo: bool = False) -> list[str]:
     with plain.open("read") as conn:
         if not ledger.installed(conn):
             return []
-    removed: list[str] = []
     with options.runner().session("uninstall") as ctx:
-        state = ledger.state(ctx.conn)
-        finished = state.half is None and state.last in ("start", "constrain", "contract")
-        if not finished:
-            raise GateClosed(
-                "order",
-                [_unfinished(state)],
-                hint="normalform rollback --to start, or go on to contract",
-            )
-        if state.done and not give_up_undo:
-            raise GateClosed(
-                "order",
-                [f"the last phase done is {state.last}; without the ledger it can no longer be undone"],
-                hint="normalform rollback --to start, or normalform uninstall --give-up-undo",
-            )
-        lower_fence(ctx)
-        removed += _drop_ours(ctx)
-        run_sql(ctx, ctx.conn, "uninstall:ledger", ledger.uninstall_sql())
-        removed.append("schema normalform")
-    return removed
-
-
-def _unfinished(state: State) -> str:
-    """Say why the ledger must not go yet."""
-    if state.half is not None:
-        return f"{state.half[0]} is half {'done' if state.half[1] == 'do' else 'undone'}"
-    if state.last == "resolve":
-        return "decisions stand, and without the ledger they can no longer be undone"
-    return f"the last phase done is {state.last}; sync must not go while text and key both matter"
-
-
-def _drop_ours(ctx: Context) -> list[str]:
-    """Drop what only the migration needed: triggers that still stand, and the index that sync probed.
-
-    Key columns, keys and constraints are the new schema by now, and stay.
-    """
-    rows = ctx.conn.execute(
-        "SELECT t.tgname, n.nspname, c.relname FROM pg_trigger t "
-        "JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace pn ON pn.oid = p.pronamespace "
-        "WHERE pn.nspname = 'normalform' AND NOT t.tgisinternal ORDER BY 2, 3, 1"
-    ).fetchall()
-    steps = []
-    for trigger, schema, name in rows:
-        target = QName(schema, name)
-        standing = probes.trigger(target, trigger)
-        steps.append(
-            Step(
-                id=f"uninstall/{target}/{trigger}",
-                phase="uninstall",
-                object=f"trigger {trigger} on {target}",
-                do=(render(SQL("DROP TRIGGER {} ON {}").format(Identifier(trigger), table(target))),),
-                done=standing.replace("SELECT EXISTS", "SELECT NOT EXISTS", 1),
-                lock=Lock.ACCESS_EXCLUSIVE,
-                table=render(table(target)),
-                claims=False,
-            )
-        )
-    do_steps(ctx, steps, {})
-    indexes = [s for s in ledger.recorded_steps(ctx.conn, "expand") if s.id.endswith("/index")]
-    for step in indexes:
-        undo_one(ctx, step)
-    return [f"dropped {s.object}" for s in [*steps, *indexes]]
+        return uninstall_phase.uninstall(ctx, give_up_undo=give_up_undo)

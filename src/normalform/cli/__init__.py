@@ -1,5 +1,5 @@
 """The command line: thin over ``normalform.api``; turns errors into clean messages and exit statuses."""
 
-from .app import main
+from .entry import main
 
 __all__ = ["main"]

@@ -102,3 +102,7 @@ class Settings:
         with interruptible(stop, as_json=self.as_json), sink_for(self.err, as_json=self.as_json) as sink:
             url, text = self.database_url() if database else "", self.spec_text() if spec else None
             yield Options(url, text, sink, strategy, workers, self.mask, stop)
+
+
+#: Those of this process: filled in by the command line before any command runs.
+SETTINGS = Settings()
