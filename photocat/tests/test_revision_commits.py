@@ -95,6 +95,16 @@ def test_a_transaction_around_the_revisions_is_refused(db: Database, alembic: Al
     assert revision_of(db) == [LEGACY]
 
 
+def test_what_stands_is_said_where_alembic_has_nothing_to_do(db: Database, alembic: Alembic) -> None:
+    """Phases may have been taken back by the command line, which no revision knows of."""
+    assert alembic(db, "upgrade", "head").status == 0
+    assert "the last phase that stands is contract" in alembic(db, "upgrade", "head").log
+    api.rollback(options(db.url), "backfill")
+    ended = alembic(db, "upgrade", "head")
+    assert (ended.status, revision_of(db)) == (0, [CONTRACT])
+    assert "the last phase that stands is backfill" in ended.log
+
+
 def test_a_url_that_leads_elsewhere_is_refused(database: Make, alembic: Alembic) -> None:
     """An engine that makes its connections itself, and whose URL names another database."""
     here, there = database(), database()

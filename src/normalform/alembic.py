@@ -155,6 +155,9 @@ def run_migrations() -> None:
         # Decisions that are applied before expand are no half of a revision, and stay.
         if state.half is not None and state.half[0] != "resolve":
             _half_way(migration, options, command, *state.half)
+        elif command == "upgrade" and state.done and not _steps(migration):
+            # Alembic alone would say nothing at all, also where `normalform rollback` has taken phases back meanwhile.
+            log.info("no revision is left to run; the last phase that stands is %s", state.last)
     environment.run_migrations()
 
 
