@@ -8,16 +8,32 @@ JOBS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 PYTEST ?=
 # More arguments for the demo: `make demo DEMO='--keep --rows 100000'`.
 DEMO ?=
+# For the runbook's targets: `make db-reset-dev MASK=1`, `make db-migrate-staging DECISIONS=decisions.csv REVISION=head`,
+# `make psql-prod PSQL='-c "SELECT 1"'`, `make start-app APP='--port 8080'`, `make deploy-api REGISTRY=… TAG_COLUMNS=text`.
+MASK ?=
+DECISIONS ?=
+REVISION ?=
+PSQL ?=
+APP ?=
+KEEP ?=
+ROWS ?= 1080986
+TENANT ?= demo
+TAG_COLUMNS ?=
+REGISTRY ?=
 # More arguments for the application on sample data: `make photocat PHOTOCAT='--port 8080'`.
 PHOTOCAT ?=
 
+OPERATE = $(PYTHON) -m photocat.operate
 RUN_PYTEST = $(PYTHON) -m pytest -n $(JOBS) --dist worksteal $(PYTEST)
 
 .DEFAULT_GOAL := help
-.PHONY: help install photocat demo test test-fast test-matrix test-browser screenshots chaos lint docs format clean
+.PHONY: help install photocat demo test test-fast test-matrix test-runbook test-browser screenshots chaos lint docs format clean
+.PHONY: db-backup-prod db-reset-dev db-migrate-staging test-staging psql-dev psql-staging psql-prod
+.PHONY: env-dev env-staging env-prod token-dev token-staging token-prod
+.PHONY: stop-app start-app rolling-restart-app health-app deploy-api rollback-api db-stop
 
 help:           ## what there is
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
+	@sed -n 's/^\([a-z-]*\)[a-z -]*:.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 27
 
 install:        ## Python environment in .venv, with everything; nothing is done twice
 	@sh .ci/install
@@ -30,6 +46,62 @@ demo:           ## the whole migration on a million real tags, on a server of it
 	@sh .ci/install demo
 	@.venv/bin/normalform demo $(DEMO)
 
+db-backup-prod: ## a verified backup of prod in backups/
+	@sh .ci/install
+	@$(OPERATE) backup prod $(if $(KEEP),--keep $(KEEP))
+
+db-reset-dev:   ## dev from the newest verified backup of prod; MASK=1 replaces people's names
+	@sh .ci/install
+	@$(OPERATE) reset dev --from prod $(if $(MASK),--mask)
+
+db-migrate-staging: ## staging to Phase 3, or to REVISION=…, with DECISIONS=FILE applied before
+	@sh .ci/install
+	@$(OPERATE) migrate staging $(if $(REVISION),--revision $(REVISION)) $(if $(DECISIONS),--decisions "$(DECISIONS)")
+
+test-staging:   ## every endpoint over HTTP, and staging-logs.txt searched for errors of constraints
+	@sh .ci/install
+	@$(OPERATE) test staging
+
+psql-dev psql-staging psql-prod: ## psql as the owner of the tables: PSQL='-c "…"'
+	@sh .ci/install
+	@$(OPERATE) psql $(@:psql-%=%) -- $(PSQL)
+
+env-dev env-staging env-prod: ## a shell for it: eval "$(make -s env-dev)"
+	@sh .ci/install >&2
+	@$(OPERATE) env $(@:env-%=%)
+
+token-dev token-staging token-prod: ## a token for the API, with admin scope: TENANT=demo
+	@sh .ci/install >&2
+	@$(OPERATE) token $(@:token-%=%) --tenant "$(TENANT)" --admin
+
+start-app:      ## prod's application, two instances on one port; its log is production.log
+	@sh .ci/install
+	@$(OPERATE) start prod $(APP)
+
+stop-app:       ## requests under way are finished first
+	@sh .ci/install
+	@$(OPERATE) stop prod
+
+rolling-restart-app: ## new instances serve before the old ones end
+	@sh .ci/install
+	@$(OPERATE) restart prod
+
+health-app:     ## what /health answers; it fails unless all is well
+	@sh .ci/install
+	@$(OPERATE) health prod
+
+deploy-api:     ## an image where there is Docker, pushed to REGISTRY=…, and the application moved to this release
+	@sh .ci/install
+	@$(OPERATE) deploy prod $(if $(TAG_COLUMNS),--tag-columns $(TAG_COLUMNS)) $(if $(REGISTRY),--registry "$(REGISTRY)")
+
+rollback-api:   ## the application moved to the release before
+	@sh .ci/install
+	@$(OPERATE) rollback prod $(if $(REGISTRY),--registry "$(REGISTRY)")
+
+db-stop:        ## the servers of dev, staging and prod, where they are our own; their data stays
+	@sh .ci/install
+	@$(OPERATE) stop-servers
+
 test: install   ## all tests, on PostgreSQL 18 and 16, with a sample of the crash points
 	$(RUN_PYTEST) -m "not chaos and not browser"
 
@@ -38,6 +110,11 @@ test-fast: install  ## under two minutes: no acceptance, no crashes, nothing slo
 
 test-matrix: install  ## integration and acceptance tests and the second database, on the PostgreSQL 15 of Debian
 	NORMALFORM_TEST_VERSIONS=15 $(RUN_PYTEST) -m "not chaos and not browser" tests/integration tests/acceptance tests/second photocat/tests
+
+test-runbook:   ## the runbook's page, and the job there and back under both strategies, on ROWS=1080986 real tags
+	@sh .ci/install
+	PHOTOCAT_SAMPLE_ROWS=$(ROWS) NORMALFORM_TEST_VERSIONS=18 $(PYTHON) -m pytest -n0 $(PYTEST) \
+		photocat/tests/test_operate_strategies.py photocat/tests/test_operate_runbook.py
 
 test-browser: install  ## PhotoCat's pages in Debian's chromium: keyboard, mouse, axe
 	NORMALFORM_TEST_VERSIONS=18 $(PYTHON) -m pytest -m browser photocat/tests/browser $(PYTEST)

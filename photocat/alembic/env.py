@@ -1,29 +1,48 @@
 """Alembic's environment: PhotoCat's database, the models of the code that runs, and a log.
 
-It decides the connection and the transactions: one for each revision, so that every phase is committed by itself. It
-must never keep a transaction open around the revisions, for the engine works beside it.
+It decides the database, the connection and the transactions: one for each revision, so that every phase is committed by
+itself. It must never keep a transaction open around the revisions, for the engine works beside it.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import create_engine, pool
 
 from normalform import alembic as normalform
+from normalform.errors import NormalformError
 from photocat.database import driver_url
 from photocat.models import metadata_for
+from photocat.operate.environments import CHOSEN, chosen, open_environment
+from photocat.operate.errors import OperateError
 from photocat.settings import Settings
 
 CONSOLE = logging.StreamHandler(sys.stderr)
 
 
+def database(settings: Settings) -> str:
+    """The database to migrate: given by its URL, or of the environment that is chosen, which is dev if none is."""
+    if "database_url" in settings.model_fields_set:
+        if os.environ.get(CHOSEN):
+            raise CommandError(f"PHOTOCAT_DATABASE_URL and {CHOSEN} are both set, and may differ: unset one of them")
+        return settings.database_url.get_secret_value()
+    try:
+        environment = open_environment(chosen())
+    except (OperateError, NormalformError) as error:
+        raise CommandError(str(error)) from error
+    logging.getLogger("alembic.photocat").info("environment %s", environment.name)
+    return environment.url
+
+
 def main(settings: Settings) -> None:
     """Run what the command line asks for."""
-    url = driver_url(settings.database_url.get_secret_value())
+    url = driver_url(database(settings))
     metadata = metadata_for(settings.tag_columns)
     if context.is_offline_mode():
         context.configure(url=url, target_metadata=metadata, literal_binds=True, transaction_per_migration=True)

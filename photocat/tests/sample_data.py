@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,7 +11,8 @@ from normalform import api
 from normalform.demo import decide
 from photocat.sample import FOLDER, seed
 
-ROWS = 400
+#: The data file has 1,080,986; more than a few are for `make test-runbook`.
+ROWS = int(os.environ.get("PHOTOCAT_SAMPLE_ROWS") or 400)
 
 
 def options(url: str) -> api.Options:

@@ -7,7 +7,7 @@ A block is marked by a comment on the line above its fence, which readers of the
 ``<!-- file: NAME -->``     save it under that name in the working folder
 ``<!-- prints -->``         what the block before has printed contains each line; … stands for anything
 ``<!-- elsewhere: PATH -->``  the test at that path runs it, for a reason of its own
-``<!-- database: STAGE -->``  once, at the top: which stage of the example the page begins with
+``<!-- database: STAGE -->``  once, at the top: which stage of the example the page begins with; `APART` has others
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ DOCS = ROOT / "docs"
 #: Languages of commands: a block of one of these that nobody runs is a failure.
 #: Pages with statements for a stage each (``run: old, …``), which a test of their own runs at every stage they name.
 OWN = {"docs/how-to/upserts.md": "tests/acceptance/test_upserts.py"}
+#: Stages that are no stage of the example: a test of their own follows these pages.
+APART = {"photocat": "photocat/tests/test_operate_runbook.py"}
 COMMANDS = ("sh", "shell", "bash", "console", "sql", "psql", "python")
 _MARK = re.compile(r"<!-- (run|file|prints|elsewhere|database)(?:: (.*?))? -->")
 _FENCE = re.compile(r"```(\w*)\s*")
@@ -117,6 +119,8 @@ def escaped(page: Page) -> list[str]:
             wrong.append(f"{where}: a block that is to fail has one line: what comes after would not be run")
         if block.kind == "elsewhere" and not (ROOT / block.argument).is_file():
             wrong.append(f"{where}: {block.argument} does not exist")
+    if page.stage in APART and not (ROOT / APART[page.stage]).is_file():
+        wrong.append(f"{page.path}: {APART[page.stage]} does not exist")
     if page.runs and not page.stage:
         wrong.append(f"{page.path}: `<!-- database: STAGE -->` is missing")
     return wrong

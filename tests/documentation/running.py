@@ -85,14 +85,17 @@ class Reader:
                 if missing:
                     pytest.fail(f"{where}: not printed: {missing}\nbut this was:\n{self.printed}", pytrace=False)
 
+    def _url(self, *, as_app: bool) -> str:
+        """The database that blocks of SQL are for."""
+        return self.db.app_url if as_app else self.db.url
+
     def _run(self, block: Block, where: str) -> None:
         expected = int(block.argument.removeprefix("exit ")) if block.argument.startswith("exit ") else 0
         source: str | None = block.text
         if block.language == "python":
             command = [sys.executable, "-"]
         elif block.language in ("sql", "psql"):
-            url = self.db.app_url if block.argument == "as app" else self.db.url
-            command = ["psql", "-X", "-v", "ON_ERROR_STOP=1", url]
+            command = ["psql", "-X", "-v", "ON_ERROR_STOP=1", self._url(as_app=block.argument == "as app")]
         else:
             # Not by standard input, which the block's own commands may read.
             command, source = ["bash", "-euo", "pipefail", "-c", block.text], ""

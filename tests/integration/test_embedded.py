@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from fix_sessions import wait_for
-from normalform.embedded import EmbeddedError, Server, find_binaries, process, reap, start, temporary
+from normalform.embedded import EmbeddedError, Server, find_binaries, process, reap, start, stop, temporary
 from normalform.embedded.account import server_account
 from normalform.embedded.places import bases, lock_file
 
@@ -87,6 +87,13 @@ def test_the_socket_is_private_and_spaces_do_not_hurt(home: Path, pg_version: in
     assert server.socket_dir == server.data_dir == home / "with space"
     assert server.data_dir.stat().st_mode & 0o777 == 0o700
     assert run(server, "SELECT 1") == 1
+
+
+def test_it_is_stopped_by_its_folder_alone(home: Path, pg_version: int, servers: ExitStack) -> None:
+    assert not stop(home / "data") and list(home.iterdir()) == []
+    server = servers.enter_context(start(home / "data", version=pg_version, settings=QUICK))
+    assert stop(home / "data") and not running(server)
+    assert not stop(home / "data")
 
 
 @pytest.mark.slow

@@ -174,6 +174,8 @@ def install(app: FastAPI, retry_after: int) -> None:
     def database(request: Request, error: SQLAlchemyError) -> JSONResponse:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         found = from_database(cause, retry_after)
+        if found.kind == "conflict":  # the runbook searches the log for these
+            log.warning("constraint error on %s %s: %s", request.method, request.url.path, found.detail)
         if found.status == 500:
             log.error("database error on %s %s", request.method, request.url.path, exc_info=error)
         return found.response(request.url.path)

@@ -1,7 +1,7 @@
 """`make photocat`: a server of our own, sample data, tokens, and the service on top.
 
-It decides where all this lives (a folder that git ignores) and which roles there are: one that owns the tables and
-migrates, one with DML alone that serves. It must never touch a database that anybody else made.
+It decides where all this lives (a folder that git ignores), and for which tenants there are tokens. It must never touch
+a database that anybody else made.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from typing import Annotated
 
 import psycopg
 import typer
-from psycopg import sql
 
-from normalform.embedded import Server, start
+from normalform.embedded import start
+from photocat.operate.databases import APPLICATION, DATABASE, fitting_columns, is_empty, make_database
 from photocat.sample import seed
-from photocat.settings import TagColumns
 
-DATABASE, OWNER, APPLICATION = "photocat", "photocat_owner", "photocat_app"
 #: One with something of everything, and languages of the real data, one from right to left, where so many are loaded.
 TENANTS = ("demo", "de-CH", "en", "ur")
 TOKEN = "trial"  # noqa: S105  (a token's name)
@@ -45,15 +43,15 @@ def main(
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.default_int_handler)
     with start(folder / "server", version=18) as server:
-        owner = _database(server)
-        if _empty(owner):
+        owner = make_database(server)
+        if is_empty(owner):
             typer.echo(f"loading {rows:,} real tags …")
             seed(owner, rows=rows)
         environment = {
             **os.environ,
             "PHOTOCAT_DATABASE_URL": server.url(DATABASE, APPLICATION),
             "PHOTOCAT_STORAGE": str((folder / "storage").absolute()),
-            "PHOTOCAT_TAG_COLUMNS": _tag_columns(owner),
+            "PHOTOCAT_TAG_COLUMNS": fitting_columns(owner),
         }
         for tenant in _tenants(owner):
             typer.echo(f"token of tenant {tenant}: {_token(tenant, environment)}")
@@ -63,38 +61,6 @@ def main(
         sys.stdout.flush()  # before the service's own lines
         if not once:
             _serve(port, environment)
-
-
-def _database(server: Server) -> str:
-    """Make roles and database where they are missing, and return the owner's URL."""
-    with psycopg.connect(server.url(), autocommit=True) as connection:
-        for role in (OWNER, APPLICATION):
-            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
-                connection.execute(sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER").format(sql.Identifier(role)))
-        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone():
-            create = sql.SQL("CREATE DATABASE {} OWNER {}")
-            connection.execute(create.format(sql.Identifier(DATABASE), sql.Identifier(OWNER)))
-    owner = server.url(DATABASE, OWNER)
-    with psycopg.connect(owner, autocommit=True) as connection:
-        rights = sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {} TO {}")
-        for right in ("SELECT, INSERT, UPDATE, DELETE ON TABLES", "USAGE, SELECT ON SEQUENCES"):
-            connection.execute(rights.format(sql.SQL(right), sql.Identifier(APPLICATION)))
-    return owner
-
-
-def _empty(owner: str) -> bool:
-    with psycopg.connect(owner) as connection:
-        found = connection.execute("SELECT pg_catalog.to_regclass('public.alembic_version') IS NULL").fetchone()
-    return found is not None and bool(found[0])
-
-
-def _tag_columns(owner: str) -> TagColumns:
-    """Which code fits: that of the texts as long as they stand, as the runbook's application does."""
-    with psycopg.connect(owner) as connection:
-        found = connection.execute(
-            "SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid = 'machine_tags'::regclass AND attname = 'keyword'"
-        ).fetchone()
-    return "key" if found is None else "text"
 
 
 def _tenants(owner: str) -> list[str]:

@@ -262,6 +262,26 @@ def start(
     return server
 
 
+def stop(data_dir: Path) -> bool:
+    """Stops the server of a data directory, if one runs; nothing is made or started for that.
+
+    Args:
+        data_dir: as `start` was given it.
+
+    Returns:
+        Whether one ran.
+
+    Raises:
+        EmbeddedError: if it has not ended in two minutes, or the folder holds other files and no cluster.
+    """
+    place = places.choose_data_dir(Path(os.path.abspath(data_dir)), server_account())  # noqa: PTH100 - as in `start`
+    found = process.read_pid_file(place)
+    if found is None or not process.is_postmaster(found.pid, place):
+        return False
+    launch.stop_postmaster(found.pid, place, "fast", timeout=120)
+    return True
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

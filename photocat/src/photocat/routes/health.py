@@ -5,57 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Response
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from photocat import __version__
-from photocat.context import Anybody
+from photocat.context import Anybody, Service
+from photocat.schema_state import state_of
 from photocat.schemas.answers import Health
 
 router = APIRouter(tags=["health"])
-
-_REVISION = "SELECT version_num FROM alembic_version ORDER BY 1 DESC LIMIT 1"
-#: What of the ledger and of Alembic this role may read, and the columns as they stand: application roles have no
-#: right on the ledger, and then the columns tell the phase.
-_SEEN = """
-SELECT to_regclass('alembic_version') IS NOT NULL AS has_revision,
-       (SELECT bool_and(has_table_privilege(c.oid, 'SELECT')) AND bool_and(has_schema_privilege(n.oid, 'USAGE'))
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = 'normalform' AND c.relname = 'phase') AS has_ledger,
-       (SELECT bool_or(attname = 'keyword') FROM pg_attribute
-        WHERE attrelid = to_regclass('machine_tags') AND NOT attisdropped) AS has_text,
-       (SELECT bool_or(attname = 'keyword_id') FROM pg_attribute
-        WHERE attrelid = to_regclass('machine_tags') AND NOT attisdropped) AS has_key,
-       EXISTS (SELECT FROM pg_constraint c, unnest(c.conkey) k JOIN pg_attribute a ON a.attnum = k
-        WHERE c.conrelid = to_regclass('machine_tags') AND a.attrelid = c.conrelid AND a.attname = 'keyword_id'
-          AND c.contype = 'f' AND c.convalidated) AS has_foreign_key
-"""
-_LEDGER = "SELECT name FROM normalform.phase WHERE state = 'done' ORDER BY position DESC LIMIT 1"
 
 
 @router.get("/health", response_model=Health, responses={503: {"model": Health, "description": "No database"}})
 def health(service: Anybody, response: Response) -> Any:
     """Database, revision, phase of the migration, and version of the code."""
+    answer = health_of(service)
+    if answer["status"] != "ok":
+        response.status_code = 503
+        response.headers["Retry-After"] = str(service.settings.retry_after)
+    return answer
+
+
+def health_of(service: Service) -> dict[str, str | None]:
+    """The same without a request: for whoever must know before the service takes one."""
     answer = {"tag_columns": service.settings.tag_columns, "version": __version__}
     try:
         with service.sessions() as session:
-            return {"status": "ok", "database": "ok", **_state(session), **answer}
+            return {"status": "ok", "database": "ok", **state_of(session), **answer}
     except SQLAlchemyError:
-        response.status_code = 503
-        response.headers["Retry-After"] = str(service.settings.retry_after)
         return {"status": "down", "database": "unreachable", "revision": None, "phase": None, **answer}
-
-
-def _state(session: Session) -> dict[str, str | None]:
-    seen = session.execute(text(_SEEN)).one()
-    revision = session.execute(text(_REVISION)).scalar_one_or_none() if seen.has_revision else None
-    if seen.has_ledger:
-        return {"revision": revision, "phase": session.execute(text(_LEDGER)).scalar_one_or_none() or "legacy"}
-    if seen.has_text is None and seen.has_key is None:
-        return {"revision": revision, "phase": None}
-    if not seen.has_key:
-        return {"revision": revision, "phase": "legacy"}
-    if not seen.has_text:
-        return {"revision": revision, "phase": "contract"}
-    return {"revision": revision, "phase": "constrain" if seen.has_foreign_key else "expand"}

@@ -1,0 +1,1 @@
+"""The runbook as commands: environments, backups, smoke tests, processes, releases. `python -m photocat.operate`."""
