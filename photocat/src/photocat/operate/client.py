@@ -46,7 +46,7 @@ class Client:
 
     def send(
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None,
-        upload: tuple[str, bytes] | None = None,
+        upload: tuple[str, bytes] | None = None, cookie: str = "",
     ) -> Answer:  # fmt: skip
         """Send one request.
 
@@ -56,6 +56,7 @@ class Client:
             query: of the URL.
             body: sent as JSON, unless None.
             upload: name and content of a file, sent as a form's `file`.
+            cookie: name and value, as `name=value`.
 
         Raises:
             OSError: nobody answers.
@@ -65,6 +66,8 @@ class Client:
         content: bytes | None = None
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
+        if cookie:
+            headers["Cookie"] = cookie
         if body is not None:
             content, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
         if upload is not None:

@@ -1,4 +1,5 @@
-"""Smoke tests: every operation of the service's own document is called once over HTTP, by a tenant made for it.
+"""Smoke tests: every operation of the service's own document is called once over HTTP, and its pages, by a tenant made
+for it.
 
 It decides what is sent and what must come back. It must never touch another tenant's rows; an operation that it does
 not know is a failure, so that a new route gets its line here.
@@ -12,6 +13,7 @@ from typing import Any
 
 from photocat.operate.client import Answer, Client
 from photocat.operate.errors import OperateError
+from photocat.pages.session import COOKIE
 
 PREFIX = "/api/v1"
 #: A PNG of one pixel.
@@ -53,6 +55,7 @@ class Smoke:
         self._tags(image, keywords)
         self._intake(image, keywords, people)
         self._read(image, keywords, people)
+        self._pages()
         self._remove(image, keywords, people, tree)
         document = self._document()
         missing = sorted(document - self.called)
@@ -179,6 +182,19 @@ class Smoke:
         facets = self.call("GET", "/images/facets", client=self.reader)
         _must(facets["images"] == 1, "the facets count the one picture")
         self.call("GET", "/people/{person_id}/images", client=self.reader, at={"person_id": person})
+
+    def _pages(self) -> None:
+        """The pages, which are no part of the document: whoever has signed in sees what was made here."""
+        nobody = Client(self.admin.host, self.admin.port)
+        for path, client, status in (
+            ("/", self.reader, 200), ("/facets", self.reader, 200), ("/admin", self.admin, 200),
+            ("/admin", self.reader, 403), ("/", nobody, 303), ("/sign-in", nobody, 200),
+        ):  # fmt: skip
+            cookie = f"{COOKIE}={client.token}" if client.token else ""
+            answer = self._answer("GET", path, status, client, {}, cookie=cookie)
+            _must(
+                status != 200 or not cookie or b"bridge" in answer.body, f"the page {path} shows the keyword `bridge`"
+            )
 
     def _remove(self, image: int, keywords: tuple[int, int, int], person: int, tree: tuple[int, int]) -> None:
         self.call("DELETE", "/images/{image_id}", status=204, at={"image_id": image})
