@@ -37,7 +37,7 @@ def both_ends(rows: int | None = None, keep: Path | None = None) -> Iterator[Map
     with server:
         urls: dict[End, str] = {end: server.url(end, "bench") for end in ENDS}
         with psycopg.connect(server.url(), autocommit=True) as admin:
-            if not admin.execute("SELECT FROM pg_database WHERE datname = 'ready'").fetchone():
+            if admin.execute("SELECT FROM pg_database WHERE datname = 'ready'").fetchone() is None:
                 admin.execute("CREATE ROLE bench LOGIN")
                 admin.execute("CREATE DATABASE text OWNER bench")
                 seed(urls["text"], rows=rows)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from fix_api import TEMPLATES, Api, Serve, picture, sent
 from fix_servers import Cluster
+from photocat.routes import images
 
 
 def ids(api: Api, query: str) -> list[int]:
@@ -62,6 +63,7 @@ FILTERS: dict[str, list[int]] = {
     "verdict=approved&keyword=tree": [],
     "verdict=undecided&keyword=tree": span(6, 40),
     "verdict=undecided&keyword=tree&source=machine": span(6, 40),
+    "after=2147483647": [],
     "captured_from=2020-01-31": span(30, 40),
     "captured_from=2020-01-31&captured_to=2020-02-02T00:00:00": span(30, 31),
     "captured_from=2020-01-31T02:00:00%2B02:00&captured_to=2020-02-01T00:00:00Z": [30],
@@ -73,8 +75,11 @@ def test_filters(api: Api) -> None:
     assert found == FILTERS
 
 
+@pytest.mark.parametrize("near", [1, 7, 10, images.NEAR])
 @pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_pages_join_to_the_whole_list(api: Api, order: str) -> None:
+def test_pages_join_to_the_whole_list(api: Api, order: str, near: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However far apart a tenant's pictures lie: what is not found near by is found all the same."""
+    monkeypatch.setattr(images, "NEAR", near)
     seen: list[int] = []
     after = ""
     while True:

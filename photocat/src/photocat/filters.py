@@ -47,6 +47,12 @@ class Filter:
     captured_from: datetime | None = None
     captured_to: datetime | None = None
 
+    @property
+    def anything(self) -> bool:
+        """Nothing is asked for: every picture will do."""
+        lists = (self.keywords, self.category_ids, self.people, self.sources)
+        return not any(lists) and {self.verdict, self.captured_from, self.captured_to} == {None}
+
 
 def condition(tenant: str, columns: TagColumns, wanted: Filter) -> ColumnElement[bool]:
     """The condition that picks them."""
@@ -71,8 +77,9 @@ def _criteria(tenant: str, columns: TagColumns, wanted: Filter) -> list[Any]:
     result: list[Any] = [lambda table, k=known: columns.means(table, k) for known in wanted.keywords]
     if wanted.category_ids:
         vocab = vocabulary(tenant)
-        for category_id in wanted.category_ids:
-            tree = subtree(tenant, [category_id], f"subtree_{category_id}")
+        # Named by place, not by key: a statement is compiled once for all.
+        for place, category_id in enumerate(wanted.category_ids):
+            tree = subtree(tenant, [category_id], f"subtree_{place}")
             result.append(lambda table, t=tree: columns.within(table, vocab, t))
     return result
 

@@ -83,12 +83,12 @@ def paths(tenant: str, name: str = "paths") -> CTE:
     return tree.union_all(below.join(tree, CATEGORIES.c.parent_id == tree.c.id).where(mine))
 
 
-def vocabulary(tenant: str, *, names: Select[Any] | Sequence[str] | None = None, name: str = "vocabulary") -> CTE:
+def vocabulary(tenant: str, *names: Select[Any] | Sequence[str], name: str = "vocabulary") -> CTE:
     """A tenant's keywords: `id`, `keyword`, `category_id`, `path`, `alone` and `exact` as in `Known`.
 
     Args:
         tenant: whose.
-        names: only the keywords of these names; what is said of namesakes holds all the same.
+        names: queries and lists of names; only the keywords of these, and what is said of namesakes holds all the same.
         name: of the CTE; a statement with several gives each its own.
     """
     tree = paths(tenant, f"{name}_paths")
@@ -98,8 +98,8 @@ def vocabulary(tenant: str, *, names: Select[Any] | Sequence[str] | None = None,
         KEYWORDS.c.id, KEYWORDS.c.keyword, KEYWORDS.c.category_id, tree.c.path,
         (named == 1).label("alone"), (placed == 1).label("exact"),
     ).join(tree, tree.c.id == KEYWORDS.c.category_id)  # fmt: skip
-    if names is not None:
-        query = query.where(KEYWORDS.c.keyword.in_(names))
+    if names:
+        query = query.where(or_(*(KEYWORDS.c.keyword.in_(some) for some in names)))
     return query.cte(name)
 
 
@@ -118,10 +118,8 @@ def keywords_of(
     if not ids and not names:
         return []
     by_id = select(KEYWORDS.c.keyword).where(KEYWORDS.c.id.in_(list(ids)))
-    vocab = vocabulary(tenant)
-    wanted = [vocab.c.keyword.in_(by_id)] if ids else []
-    wanted += [vocab.c.keyword.in_(list(names))] if names else []
-    rows = session.execute(select(vocab).where(or_(*wanted)).order_by(vocab.c.path, vocab.c.id)).all()
+    vocab = vocabulary(tenant, *([by_id] if ids else []), *([list(names)] if names else []))
+    rows = session.execute(select(vocab).order_by(vocab.c.path, vocab.c.id)).all()
     namesakes: dict[str, set[int]] = defaultdict(set)
     for row in rows:
         namesakes[row.keyword].add(row.id)

@@ -69,7 +69,7 @@ class TextColumns:
 
     def vocabulary(self, tenant: str, signs: Select[Any]) -> CTE:
         """By name."""
-        return vocabulary(tenant, names=signs, name="said")
+        return vocabulary(tenant, signs, name="said")
 
     def sign(self, tag: FromClause) -> ColumnElement[Any]:
         """The name."""
