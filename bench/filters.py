@@ -113,7 +113,8 @@ class Bench:
     def ask(self, chance: random.Random) -> None:
         """Puts every question once to both ends."""
         for name, queries in self.queries.items():
-            for what, question in (("page", page), ("counts", counts)):
+            # A page takes a fraction of what counts take, so it is asked for more often.
+            for what, question in (*[("page", page)] * 5, ("counts", counts)):
                 answers = {end: self._answers(f"{what}, {name}", end, question, queries)
                            for end in chance.sample(ENDS, len(ENDS))}  # fmt: skip
                 self.asked += len(answers["text"])
