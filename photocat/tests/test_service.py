@@ -140,7 +140,7 @@ def test_the_document_has_every_route_and_its_problems(legacy: Api) -> None:
     for (_, path), operation in operations.items():
         if path == "/health":
             continue
-        assert {"401", "422", "503"} <= operation["responses"].keys(), path
+        assert {"400", "401", "413", "422", "503"} <= operation["responses"].keys(), path
         for status, response in operation["responses"].items():
             if status >= "400":
                 assert list(response["content"]) == ["application/problem+json"], (path, status)
@@ -150,6 +150,9 @@ def test_the_document_has_every_route_and_its_problems(legacy: Api) -> None:
 
 def test_what_nobody_offers_is_a_problem_too(legacy: Api) -> None:
     legacy.refused(404, "GET", "/nothing")
+    legacy.refused(
+        400, "POST", "/admin/keywords", token="admin", content=b"\xf5", headers={"Content-Type": "application/json"}
+    )
     legacy.refused(405, "PUT", "/images")
     legacy.refused(422, "POST", "/images", files={"other": ("a", b"b")})
     legacy.refused(422, "GET", "/images/one")

@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, settings=chosen, uploads=frozenset({f"{PREFIX}/images"}))
     install(app, chosen.retry_after)
     app.include_router(health.router)
-    api = APIRouter(prefix=PREFIX, responses=documented(413))
+    api = APIRouter(prefix=PREFIX, responses=documented(400, 413))
     # Before keywords: `categories` would otherwise be read as the key of a keyword.
     api.include_router(categories.router)
     for router in (keywords.router, keywords.reading, people.router, people.reading, images.router, tags.router):

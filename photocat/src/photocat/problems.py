@@ -189,7 +189,8 @@ def install(app: FastAPI, retry_after: int) -> None:
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that can answer these statuses with a problem."""
     words = {
-        401: "No token, or not a valid one", 403: "The token has not the scope", 404: "Not in this tenant",
+        400: "The body cannot be read", 401: "No token, or not a valid one", 403: "The token has not the scope",
+        404: "Not in this tenant",
         409: "Ambiguous, or against what is stored", 413: "Too large", 415: "Not a type that is taken",
         422: "Not of the right form, or unknown", 503: "Fenced for maintenance, busy, or unreachable; see Retry-After",
     }  # fmt: skip
