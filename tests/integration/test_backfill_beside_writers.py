@@ -144,3 +144,43 @@ def test_a_name_that_is_away_while_its_rows_are_passed(database: Make) -> None:
     assert db.value(NO_KEY) == 0
     assert db.rows(WRONG_KEY) == []
     assert db.value(OTHER_TEXT) == 0
+
+
+def _between(point: str, *statements: str, url: Database) -> Callable[[Event], None]:
+    """A sink that lets the application do something when a point is announced for the first time."""
+    left = list(statements)
+
+    def sink(event: Event) -> None:
+        if event.kind == "point" and event.name == point:
+            while left:
+                url.run(left.pop(0), "app")
+
+    return sink
+
+
+def test_two_of_one_name_that_both_leave_while_their_rows_are_passed(database: Make) -> None:
+    """Both are queued, and both had the name that the rows without a key hold."""
+    db = database(WRITTEN_TO)
+    leave = [f"UPDATE public.keywords SET keyword = 'bridge {n}' WHERE id = {n}" for n in (2, 3)]
+    sink = _between("fill:machine_tags:lock:before", *leave, url=db)
+    Runner(db.url, mini.SPEC_TEXT, sink=sink, workers=1).advance("backfill")
+    with open_run(db.url, mini.SPEC_TEXT, "carry") as ctx:
+        carry_pending(ctx)
+    assert db.value(NO_KEY) == 0
+    assert db.rows(WRONG_KEY) == []
+    assert db.value(OTHER_TEXT) == 0
+
+
+@pytest.mark.slow
+def test_a_name_that_leaves_while_keys_are_taken_away(database: Make) -> None:
+    """A row whose rename waits keeps its key till then: its former name alone would mean the other of that name."""
+    db = database(WRITTEN_TO)
+    Runner(db.url, mini.SPEC_TEXT).advance("backfill")
+    sink = _between(
+        "clear:machine_tags:lock:before", "UPDATE public.keywords SET keyword = 'pont' WHERE id = 2", url=db
+    )
+    Runner(db.url, mini.SPEC_TEXT, sink=sink, workers=1).rollback("expand")
+    assert db.value("SELECT count(*) FROM public.machine_tags WHERE keyword_id IS NOT NULL") == 0
+    Runner(db.url, mini.SPEC_TEXT).advance("backfill")
+    assert db.rows(WRONG_KEY) == []
+    assert db.value(OTHER_TEXT) == 0

@@ -32,6 +32,12 @@ NO_ACTION = template("delete-no-action", expanded(spec("no_action"), before=ONLY
 CASCADE = template("delete-cascade", expanded(spec("cascade"), before=ONLY, fill=True))
 CASCADE_UNFILLED = template("delete-cascade-unfilled", expanded(spec("cascade"), before=ONLY))
 SET_NULL = template("delete-set-null", expanded(spec("set_null"), before=ONLY, fill=True))
+QUEUE = 'rename = "queue"'
+QUEUED_UNFILLED = template("delete-queued-unfilled", expanded(with_lines(lookup=QUEUE), before=ONLY))
+QUEUED_CASCADE = template(
+    "delete-queued-cascade",
+    expanded(with_lines(lookup=QUEUE, machine_tags='on_delete = "cascade"'), before=ONLY),
+)
 NULLABLE = template(
     "delete-set-null-nullable",
     expanded(spec("set_null"), before=ONLY + "ALTER TABLE public.machine_tags ALTER keyword DROP NOT NULL;", fill=True),
@@ -68,6 +74,16 @@ def test_rule_03_rows_without_a_key_refer_too(database: Make) -> None:
     refused(db, "DELETE FROM keywords WHERE id = 2")
     refused(db, "DELETE FROM keywords WHERE id = 1")
     db.run("DELETE FROM machine_tags WHERE category = 'travel'; DELETE FROM keywords WHERE id = 2", "app")
+
+
+def test_rule_03_rows_without_a_key_refer_by_a_name_that_waits_in_the_queue(database: Make) -> None:
+    """The renaming is queued and the rows still hold the former name: they go where their row goes."""
+    queue = "UPDATE keywords SET keyword = {} WHERE id = 1; DELETE FROM keywords WHERE id = 1"
+    error = refused(database(QUEUED_UNFILLED), queue.format("'arbre'"))
+    assert error.diag.message_primary == "keywords 1 ('tree') cannot be deleted: machine_tags refers to it"
+    db = database(QUEUED_CASCADE)
+    db.run(queue.format("'arbre'"), "app")
+    assert db.rows("SELECT tenant_id, count(*) FROM machine_tags WHERE keyword = 'tree' GROUP BY 1") == [("u", 10)]
 
 
 def test_rule_03_a_category_that_goes_with_its_keywords(database: Make) -> None:

@@ -103,6 +103,32 @@ def test_rule_11_an_old_name_that_comes_back_does_not_take_the_rows_in_the_queue
     assert db.rows(COUNTS) == [("arbre", 1, 40), ("tree", 70, 1), ("bridge", None, 30)]
 
 
+def test_rule_11_rows_without_a_key_go_with_the_last_that_had_their_name(database: Make, engine: Engine) -> None:
+    """Both bridges leave: the first takes the rows of its category, the second is what the others mean."""
+    db = database(QUEUED_EMPTY)
+    db.run("UPDATE keywords SET keyword = 'pont' WHERE id = 2", "app")
+    db.run("UPDATE keywords SET keyword = 'jeu' WHERE id = 3", "app")
+    carry_pending(engine(db.url, QUEUE))
+    assert db.rows(COUNTS) == [("pont", 2, 15), ("jeu", 3, 15), ("tree", None, 40)]
+
+
+def test_rule_11_a_name_that_a_third_takes_settles_the_rows_of_the_last_that_had_it(database: Make) -> None:
+    db = database(QUEUED_EMPTY)
+    db.run("UPDATE keywords SET keyword = 'pont' WHERE id = 2", "app")
+    db.run("UPDATE keywords SET keyword = 'jeu' WHERE id = 3", "app")
+    db.run("INSERT INTO keywords (id, category_id, keyword) VALUES (70, 1, 'bridge')", "app")
+    assert db.rows(COUNTS) == [("pont", 2, 15), ("jeu", 3, 15), ("tree", None, 40)]
+
+
+def test_rule_11_a_row_that_nothing_told_apart_is_not_guessed_by_the_queue(database: Make, engine: Engine) -> None:
+    """Both bridges leave in one statement: a row without a category meant neither."""
+    db = database(QUEUED_EMPTY)
+    db.run("INSERT INTO machine_tags (image_id, tenant_id, keyword) VALUES (39, 't', 'bridge')", "app")
+    db.run("UPDATE keywords SET keyword = 'b' || id WHERE id IN (2, 3)", "app")
+    carry_pending(engine(db.url, QUEUE))
+    assert db.rows(COUNTS) == [("b2", 2, 15), ("b3", 3, 15), ("bridge", None, 1), ("tree", None, 40)]
+
+
 def test_rule_11_the_queue_is_carried_beside_a_writer_who_holds_rows(
     database: Make, engine: Engine, sessions: Open
 ) -> None:

@@ -20,7 +20,7 @@ from ..db.execute import Handlers, do_steps, lock_holders, undo_steps
 from ..db.mapping_store import Left, Undecided, lately_refreshed, left, newcomers, refresh_mapping
 from ..db.work import Context, run_sql
 from ..errors import GateClosed, ProofFailed
-from ..sql.fill import clear_work, fill_work
+from ..sql.fill import clear_work, fill_work, uncleared
 from ..sql.quote import render, table
 
 PHASE = "backfill"
@@ -155,14 +155,27 @@ def _clear(ctx: Context, name: str) -> None:
     reference = ctx.model.reference(name)
     # First of all: what is cleared now must be filled again by a later run, wherever this one is stopped.
     forget(ctx, fill_work(reference).name)
-    swept = sweep(ctx, clear_work(reference))
-    if swept.skipped:
-        raise GateClosed(
-            "held-rows",
-            [f"{name}: {swept.skipped:,} keys could not be cleared; held by {swept.holders or 'nobody now'}"],
-            hint="end that transaction, then run the same command again",
-        )
+    waiting = 0
+    for _ in range(SWEEPS):
+        swept = sweep(ctx, clear_work(reference))
+        if swept.skipped:
+            raise GateClosed(
+                "held-rows",
+                [f"{name}: {swept.skipped:,} keys could not be cleared; held by {swept.holders or 'nobody now'}"],
+                hint="end that transaction, then run the same command again",
+            )
+        row = run_sql(ctx, ctx.conn, f"clear:{name}:left", uncleared(reference)).fetchone()
+        waiting = row[0] if row is not None else 0
+        if not waiting:
+            break
+        carry_pending(ctx)
     forget(ctx, clear_work(reference).name)
+    if waiting:
+        raise GateClosed(
+            "renames",
+            [f"{name}: {waiting:,} rows wait for a rename of {reference.lookup.table.name} to be carried"],
+            hint="run the same command again, when its names change less often",
+        )
 
 
 def analyze(ctx: Context, reference: Reference) -> None:

@@ -153,28 +153,60 @@ def _namesakes(reference: Reference, text: sql.Composable, *, besides: sql.Compo
     """How many lookup rows of the entry's scope have a text now, besides one."""
     lookup = reference.lookup
     scope = lookup_scope(lookup, [column("l", c) for c in lookup.scope], "a")
-    return SQL("(SELECT count(*) FROM {} a WHERE {} AND {} = {} AND {} <> {})").format(
-        table(lookup.table.name), scope, column("a", lookup.text.name), text, column("a", lookup.key.name), besides
+    return SQL("(SELECT count(*) FROM {} a WHERE {} AND {} AND {} <> {})").format(
+        table(lookup.table.name),
+        scope,
+        compare.same(lookup, column("a", lookup.text.name), text),
+        column("a", lookup.key.name),
+        besides,
+    )
+
+
+def _had_later(reference: Reference) -> sql.Composable:
+    """Whether another lookup row of the entry's scope has had its text since, alone: what has no key meant that one."""
+    lookup = reference.lookup
+    return SQL(
+        "EXISTS (SELECT FROM {pending} n JOIN {lookup} a ON {id} = {key} WHERE n.lookup = {name} AND n.kind = 'text' "
+        "AND n.alone AND n.id > p.id AND n.key <> p.key AND {text} AND {scope})"
+    ).format(
+        pending=ledger("pending"),
+        lookup=table(lookup.table.name),
+        id=column("a", lookup.key.name),
+        key=key_cast(reference, SQL("n.key")),
+        name=sql.Literal(lookup.name),
+        text=compare.same(lookup, SQL("n.old_text"), SQL("p.old_text")),
+        scope=lookup_scope(lookup, [column("l", c) for c in lookup.scope], "a"),
     )
 
 
 def _text(reference: Reference) -> _Shape:
-    """Rows with a former text: with the key, or without one while nothing else has that text."""
+    """Rows with a former text: with the key, or without one where it meant this row alone and no other has it now."""
     lookup = reference.lookup
     key, text = column("t", reference.key), sql.Identifier(reference.text.name)
     own = column("l", lookup.text.name)
-    more = SQL("{0} AS new_text, p.old_text, {0} <> p.old_text AS moved, {1} = 0 AS free").format(
-        own, _namesakes(reference, SQL("p.old_text"), besides=column("l", lookup.key.name))
+    more = SQL(
+        "{own} AS new_text, p.old_text, {own} <> p.old_text AS moved, "
+        "p.alone AND {namesakes} = 0 AND NOT {later} AS free"
+    ).format(
+        own=own,
+        namesakes=_namesakes(reference, SQL("p.old_text"), besides=column("l", lookup.key.name)),
+        later=_had_later(reference),
     )
+    moved: sql.Composable = SQL("e.moved")
+    if not compare.plain(reference):  # a former text may mean what the new one does: to a citext, another case
+        moved = SQL("e.moved AND {} <> {}").format(
+            compare.reading(reference, column("t", reference.text.name)), compare.reading(reference, SQL("e.new_text"))
+        )
     undecided = SQL("NOT EXISTS (SELECT FROM (SELECT {}) v JOIN {} m ON {})").format(
         reference_values(reference), ledger("mapping"), decided(reference, "v")
     )
     return _Shape(
         _entries(reference, "text", more, SQL("true")),
-        SQL("{} AND {} AND (({} = e.id AND e.moved) OR ({} IS NULL AND e.free AND {}))").format(
+        SQL("{} AND {} AND (({} = e.id AND {}) OR ({} IS NULL AND e.free AND {}))").format(
             _in_scope(reference),
             compare.means(reference, column("t", reference.text.name), SQL("e.old_text")),
             key,
+            moved,
             key,
             undecided,
         ),

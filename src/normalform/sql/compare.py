@@ -80,6 +80,19 @@ def means(reference: Reference, theirs: sql.Composable, value: sql.Composable) -
     return exact
 
 
+def same(lookup: Lookup, own: sql.Composable, value: sql.Composable) -> sql.Composable:
+    """Return the condition that two texts of a lookup are one to it; both in its own type, or as the ledger has them.
+
+    Args:
+        lookup: the lookup.
+        own, value: the texts; an index on the first serves.
+    """
+    text = lookup.text
+    if text.base == "citext":
+        return _alike(text, SQL("({})::{}").format(own, raw(text.plain_type)), value)
+    return SQL("{} = {}").format(own, value) if text.deterministic else _alike(text, own, value)
+
+
 def same_aliases(lookup: Lookup, alias: sql.Composable) -> sql.Composable:
     """Return an alias as a text of the lookup's collation, beside which no other one stands."""
     own = lookup.text

@@ -12,7 +12,7 @@ from psycopg import sql
 from ..core.model import Lookup, Reference
 from . import compare
 from .batch import Ground, Heap, Rows, Span, Work, done, in_share, locked
-from .quote import column, columns, conjunction, table
+from .quote import column, columns, conjunction, ledger, table
 from .resolution import resolve_few
 from .shapes import reference_values, scope_names, scope_values
 
@@ -63,13 +63,28 @@ def fill_work(reference: Reference) -> Work:
 
 
 def clear_work(reference: Reference) -> Work:
-    """Return the work that takes a reference's keys away again."""
+    """Return the work that takes a reference's keys away again.
+
+    Not from rows that may wait for a queued rename: without its key a row would mean whatever has its former text now.
+    """
     return _assign(
         f"clear:{reference.name}",
         Heap(reference.table.name),
         SQL("{} = NULL").format(sql.Identifier(reference.key)),
-        SQL("{} IS NOT NULL").format(column("t", reference.key)),
+        SQL("{} IS NOT NULL AND NOT {}").format(column("t", reference.key), _queued(reference)),
+        gates=(reference.lookup.name,),
         skip_triggers=reference.spec.app_triggers == "skip",
+    )
+
+
+def uncleared(reference: Reference) -> sql.Composed:
+    """Return a query of one number: the rows that keep their keys until what is queued has been carried."""
+    return SQL("SELECT count(*) FROM ONLY {} t WHERE {}").format(table(reference.table.name), _queued(reference))
+
+
+def _queued(reference: Reference) -> sql.Composable:
+    return SQL("EXISTS (SELECT FROM {} p WHERE p.lookup = {} AND p.key = {}::text)").format(
+        ledger("pending"), sql.Literal(reference.lookup.name), column("t", reference.key)
     )
 
 
@@ -92,7 +107,13 @@ def scope_work(lookup: Lookup) -> Work:
 
 
 def _assign(
-    name: str, ground: Heap, assignment: sql.Composable, pending: sql.Composable, *, skip_triggers: bool = False
+    name: str,
+    ground: Heap,
+    assignment: sql.Composable,
+    pending: sql.Composable,
+    *,
+    gates: tuple[str, ...] = (),
+    skip_triggers: bool = False,
 ) -> Work:
     """Return work that needs nothing but the row itself: one assignment to every pending row."""
 
@@ -111,7 +132,9 @@ def _assign(
             done=done("nf_rows"),
         )
 
-    return Work(name=name, ground=ground, body=body, pending=pending, skip_triggers=skip_triggers, by_shares=True)
+    return Work(
+        name=name, ground=ground, body=body, pending=pending, gates=gates, skip_triggers=skip_triggers, by_shares=True
+    )
 
 
 def unfilled(reference: Reference) -> sql.Composable:

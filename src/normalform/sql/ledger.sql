@@ -330,6 +330,7 @@ CREATE TABLE normalform.pending (
     key text NOT NULL,
     old_text text,
     new_text text,
+    alone boolean NOT NULL DEFAULT true,
     at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE normalform.pending IS 'Renames, moves and deletes of lookup rows that the runner has yet to carry to the references.';
@@ -339,6 +340,7 @@ COMMENT ON COLUMN normalform.pending.kind IS 'text: the row was renamed; path: i
 COMMENT ON COLUMN normalform.pending.key IS 'Key of the lookup row, as text.';
 COMMENT ON COLUMN normalform.pending.old_text IS 'Text or qualifier before.';
 COMMENT ON COLUMN normalform.pending.new_text IS 'Text or qualifier after.';
+COMMENT ON COLUMN normalform.pending.alone IS 'Whether no other row of the scope had the text before: rows without a key that hold it are then this row''s.';
 COMMENT ON COLUMN normalform.pending.at IS 'When.';
 
 CREATE TABLE normalform.created (

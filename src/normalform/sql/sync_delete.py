@@ -13,7 +13,7 @@ from psycopg import sql
 from ..core.model import Lookup, Model, Reference
 from . import compare, gates
 from .plpgsql import Function
-from .quote import column, ledger, table
+from .quote import column, conjunction, ledger, table
 from .shapes import decided, reference_values
 from .sync_carry import has_qualifier, unless_standing
 from .sync_lookup import READ_COMMITTED
@@ -175,17 +175,38 @@ def _gone(lookup: Lookup, rows: sql.Composable) -> sql.Composable:
     """
     scope = [SQL("{} AS {}, ").format(column("o", c), sql.Identifier(f"s{i + 1}")) for i, c in enumerate(lookup.scope)]
     in_scope = lookup_scope(lookup, [column("o", c) for c in lookup.scope])
-    left = SQL("FROM {} l WHERE {} AND {} = {}").format(
-        table(lookup.table.name), in_scope, column("l", lookup.text.name), column("o", lookup.text.name)
+    left = SQL("FROM {} l WHERE {} AND {}").format(
+        table(lookup.table.name),
+        in_scope,
+        compare.same(lookup, column("l", lookup.text.name), column("o", lookup.text.name)),
     )
-    twin = SQL(" AND ").join(
-        [SQL("{} = {}").format(column("a", c), column("o", c)) for c in (*lookup.scope, lookup.text.name)]
+    twin = conjunction(
+        [
+            *[SQL("{} = {}").format(column("a", c), column("o", c)) for c in lookup.scope],
+            compare.same(lookup, column("a", lookup.text.name), column("o", lookup.text.name)),
+        ]
+    )
+    # Rows without a key may still hold a text that it had before and nothing has now: its renaming waits in the queue.
+    former = SQL(
+        "SELECT {id}, {scope}p.old_text, NULL::text, ARRAY[]::text[], 'all' FROM {rows} o "
+        "JOIN {pending} p ON p.lookup = {name} AND p.kind = 'text' AND p.alone AND p.key = {id}::text "
+        "WHERE NOT EXISTS (SELECT FROM {lookup} l WHERE {in_scope} AND {same})"
+    ).format(
+        id=column("o", lookup.key.name),
+        scope=SQL("").join(scope),
+        rows=rows,
+        pending=ledger("pending"),
+        name=sql.Literal(lookup.name),
+        lookup=table(lookup.table.name),
+        in_scope=in_scope,
+        same=compare.same(lookup, column("l", lookup.text.name), SQL("p.old_text")),
     )
     return SQL(
         "SELECT {id} AS id, {scope}{text}::text AS x, {path} AS q, ARRAY(SELECT {paths} {left}) AS others, "
         "CASE WHEN NOT EXISTS (SELECT {left}) AND (SELECT count(*) FROM {rows} a WHERE {twin}) = 1 THEN 'all' "
-        "ELSE 'path' END AS meant FROM {rows} o ORDER BY {id}"
+        "ELSE 'path' END AS meant FROM {rows} o UNION ALL {former} ORDER BY 1"
     ).format(
+        former=former,
         id=column("o", lookup.key.name),
         scope=SQL("").join(scope),
         text=column("o", lookup.text.name),

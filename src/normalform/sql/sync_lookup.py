@@ -13,7 +13,7 @@ from psycopg import sql
 from ..core.model import Lookup, Model, Reference
 from . import compare, gates
 from .plpgsql import Function
-from .quote import column, ledger, table
+from .quote import column, conjunction, ledger, table
 from .sync_carry import carry_name, hangs_name, has_qualifier, unless_standing
 from .sync_parts import (
     AUTO_LIMIT,
@@ -100,8 +100,8 @@ def settle(model: Model, lookup: Lookup, changes: sql.Composable) -> sql.Composa
         if has_qualifier(r)
     ]
     queue = SQL("""IF v_row.old_x <> v_row.new_x THEN
-            INSERT INTO {pending} (lookup, kind, key, old_text, new_text)
-            VALUES ({name}, 'text', v_row.id::text, v_row.old_x, v_row.new_x);
+            INSERT INTO {pending} (lookup, kind, key, old_text, new_text, alone)
+            VALUES ({name}, 'text', v_row.id::text, v_row.old_x, v_row.new_x, v_row.meant = 'all');
         END IF;
         IF v_row.old_q <> v_row.new_q THEN
             INSERT INTO {pending} (lookup, kind, key, old_text, new_text)
@@ -170,14 +170,14 @@ def _changes(lookup: Lookup) -> sql.Composable:
     others = SQL("").join(
         [SQL("{} AS {}, ").format(column("l", c), n) for c, n in zip(lookup.scope, named, strict=True)]
     )
-    group = [*named, SQL("x")]
-    same = SQL(" AND ").join([SQL("b.{0} = w.{0}").format(g) for g in group])
+    text = compare.same(lookup, SQL("b.x"), SQL("w.x"))
+    same = conjunction([*[SQL("b.{0} = w.{0}").format(n) for n in named], text])
     return SQL(
         "WITH was AS (SELECT {okey} AS id, {scoped}{otext} AS x, {opath} AS q "
         "FROM nf_old o JOIN nf_new n ON {nkey} = {okey} "
         "UNION ALL SELECT {lkey}, {others}{ltext}, {lpath} FROM {lookup} l "
         "WHERE NOT EXISTS (SELECT FROM nf_new n WHERE {nkey} = {lkey}) "
-        "AND {ltext} IN (SELECT {otext} FROM nf_old o)) "
+        "AND {had}) "
         "SELECT w.*, w.x::text AS old_x, {ntext}::text AS new_x, w.q AS old_q, {npath} AS new_q, "
         "CASE WHEN (SELECT count(*) FROM was b WHERE {same}) = 1 THEN 'all' "
         "WHEN (SELECT count(*) FROM was b WHERE {same} AND b.q = w.q) = 1 THEN 'path' ELSE 'none' END AS meant "
@@ -195,9 +195,18 @@ def _changes(lookup: Lookup) -> sql.Composable:
         opath=path_now(lookup, "o"),
         npath=path_now(lookup, "n"),
         lpath=path_now(lookup, "l"),
+        had=_had(lookup),
         lookup=table(lookup.table.name),
         same=same,
     )
+
+
+def _had(lookup: Lookup) -> sql.Composable:
+    """Whether any of the old rows had the text of a row."""
+    own, old = column("l", lookup.text.name), column("o", lookup.text.name)
+    if lookup.text.base == "citext":  # IN would compare as text
+        return SQL("EXISTS (SELECT FROM nf_old o WHERE {})").format(compare.same(lookup, own, old))
+    return SQL("{} IN (SELECT {} FROM nf_old o)").format(own, old)
 
 
 def _moved(model: Model, lookup: Lookup) -> sql.Composable:

@@ -127,7 +127,10 @@ def _changes(lookup: Lookup, changed: sql.Composable) -> sql.Composable:
     was_parent = column("o", path.parent) if path.parent is not None else SQL("NULL::text")
     scope = [SQL("{} AS {}, ").format(column("l", c), sql.Identifier(f"s{i + 1}")) for i, c in enumerate(lookup.scope)]
     same = conjunction(
-        [SQL("{} = {}").format(column("a", c), column("l", c)) for c in (*lookup.scope, lookup.text.name)]
+        [
+            *[SQL("{} = {}").format(column("a", c), column("l", c)) for c in lookup.scope],
+            compare.same(lookup, column("a", lookup.text.name), column("l", lookup.text.name)),
+        ]
     )
     others = SQL("FROM {} a WHERE {}").format(table(lookup.table.name), same)
     was = SQL(

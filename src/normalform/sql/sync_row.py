@@ -115,7 +115,7 @@ def _adopt(model: Model, lookup: Lookup) -> sql.Composable:
             {gates}
             FOR v_created IN
                 SELECT {id} FROM {lookup} l JOIN {created} d ON d.lookup = {name} AND d.key = {id}::text
-                WHERE d.made_by = 'sync' AND {in_scope} AND {lookup_text} = {text} AND {id} <> {key}
+                WHERE d.made_by = 'sync' AND {in_scope} AND {same_text} AND {id} <> {key}
                 ORDER BY {id} FOR UPDATE OF l
             LOOP
                 v_before := coalesce(current_setting('normalform.batch', true), '');
@@ -134,7 +134,7 @@ def _adopt(model: Model, lookup: Lookup) -> sql.Composable:
         created=ledger("created"),
         name=sql.Literal(lookup.name),
         in_scope=lookup_scope(lookup, scope),
-        lookup_text=column("l", lookup.text.name),
+        same_text=compare.same(lookup, column("l", lookup.text.name), new(lookup.text.name)),
         key=new(lookup.key.name),
         repoint=SQL("\n                ").join(repoint),
     )
@@ -167,13 +167,14 @@ def _settle(model: Model, lookup: Lookup) -> sql.Composable:
     if not carry:
         return SQL("")
     return SQL("""IF EXISTS (SELECT FROM {pending} p WHERE p.lookup = {name} AND p.kind = 'text'
-            AND p.old_text = {text}::text) AND {stands}
-        AND NOT EXISTS (SELECT FROM {lookup} l WHERE {in_scope} AND {lookup_text} = {text}) THEN
+            AND p.alone AND {former}) AND {stands}
+        AND NOT EXISTS (SELECT FROM {lookup} l WHERE {in_scope} AND {same_text}) THEN
         FOR v_row IN
             SELECT {id} AS id, p.old_text AS old_x, {lookup_text}::text AS new_x
             FROM {pending} p JOIN {lookup} l ON {id}::text = p.key
-            WHERE p.lookup = {name} AND p.kind = 'text' AND p.old_text = {text}::text AND {in_scope} AND {id} <> {key}
-            ORDER BY p.id
+            WHERE p.lookup = {name} AND p.kind = 'text' AND p.alone AND {former} AND {in_scope} AND {id} <> {key}
+            -- Of several that have had it, they meant the last one.
+            ORDER BY p.id DESC
             -- Its key is about to be written: whoever deletes it waits, and then finds the rows that have it.
             FOR KEY SHARE OF l
         LOOP
@@ -182,7 +183,8 @@ def _settle(model: Model, lookup: Lookup) -> sql.Composable:
     END IF;""").format(
         pending=ledger("pending"),
         name=sql.Literal(lookup.name),
-        text=new(lookup.text.name),
+        former=compare.same(lookup, SQL("p.old_text"), SQL("{}::text").format(new(lookup.text.name))),
+        same_text=compare.same(lookup, column("l", lookup.text.name), new(lookup.text.name)),
         stands=_stands(references),
         lookup=table(lookup.table.name),
         in_scope=lookup_scope(lookup, scope),
