@@ -25,6 +25,8 @@ QUEUE = with_lines(lookup='rename = "queue"')
 FILLED = template("queue-auto", expanded(fill=True))
 EMPTY = template("queue-auto-empty", expanded())
 QUEUED = template("queue", expanded(QUEUE, fill=True))
+BOTH = QUEUE.replace("[lookup.person]\n", '[lookup.person]\nrename = "queue"\n')
+BOTH_QUEUED = template("queue-both", expanded(BOTH, fill=True))
 PLAIN = template("queue-plain", mini.SCHEMA + mini.DATA)
 CASCADING = template(
     "queue-cascade",
@@ -170,6 +172,39 @@ def test_rule_11_an_entry_stays_until_a_look_finds_nothing(database: Make, engin
     carry_pending(engine(db.url, QUEUE, sink=sink))
     assert passed
     assert db.rows(COUNTS)[0] == ("arbre", 1, 41)
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "check", "after"),
+    [
+        ("UPDATE people SET name = 'Turing' WHERE id = 2", "UPDATE keywords SET keyword = 'arbre' WHERE id = 1",
+         "SELECT person_name FROM detected_faces WHERE person_id = 2", "Turing"),
+        ("UPDATE keyword_categories SET name = 'voyage' WHERE id = 3", "UPDATE people SET name = 'Turing' WHERE id = 2",
+         "SELECT DISTINCT category FROM machine_tags WHERE keyword_id = 2", "voyage"),
+        ("UPDATE keyword_categories SET name = 'voyage' WHERE id = 3",
+         "UPDATE keywords SET keyword = 'arbre' WHERE id = 1",
+         "SELECT DISTINCT category FROM machine_tags WHERE keyword_id = 2", "voyage"),
+    ],
+)  # fmt: skip
+def test_rule_11_an_entry_that_commits_behind_a_younger_one_is_carried(
+    database: Make, engine: Engine, sessions: Open, early: str, late: str, check: str, after: str
+) -> None:
+    """Its number is below that of an entry that is carried, and its kind or its lookup was not looked at."""
+    db = database(BOTH_QUEUED)
+    a = sessions(db).one("early")
+    a.run("BEGIN; " + early)
+    db.run(late, "app")
+    committed: list[str] = []
+
+    def sink(event: Event) -> None:
+        if event.kind == "point" and event.name.startswith("carry-text:") and not committed:
+            committed.append(event.name)
+            a.run("COMMIT")
+
+    carry_pending(engine(db.url, BOTH, sink=sink))
+    assert committed
+    assert db.rows(check) == [(after,)]
+    assert db.rows(PENDING) == []
 
 
 def test_rule_11_a_queued_rename_that_meets_a_unique_says_so(database: Make, engine: Engine) -> None:

@@ -45,10 +45,10 @@ def carry_pending(ctx: Context) -> None:
     last = int(row[0])
     while True:
         ctx.check_stop()
-        waiting = ctx.conn.execute(SETTLED, {"last": last}).fetchone()
-        if waiting is None or not waiting[0]:
+        waiting = [row[0] for row in ctx.conn.execute(SETTLED, {"last": last})]
+        if not waiting:
             return
-        ctx.say("note", "carry", f"{waiting[0]:,} renames to carry")
+        ctx.say("note", "carry", f"{len(waiting):,} renames to carry")
         entries = ctx.conn.execute("SELECT DISTINCT lookup, kind FROM normalform.pending").fetchall()
         wanted = {(lookup, kind) for lookup, kind in entries}
         jobs = [(r, kind) for kind in KINDS for r in ctx.model.references if (r.lookup.name, kind) in wanted]
@@ -58,7 +58,7 @@ def carry_pending(ctx: Context) -> None:
         if not _anything_open(ctx, jobs, last):
             with transaction(ctx, ctx.conn, "carry:done"):
                 # Asked again here: an entry that came between the looks may have hidden a row from the second one.
-                run_sql(ctx, ctx.conn, "carry:forget", FORGET_SETTLED, {"last": last})
+                run_sql(ctx, ctx.conn, "carry:forget", FORGET_SETTLED, {"last": last, "looked": waiting})
 
 
 def carry_at_once(ctx: Context, phase: str) -> None:

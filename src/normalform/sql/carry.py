@@ -106,9 +106,10 @@ _SETTLED = (
     "FROM normalform.pending p WHERE p.id <= %(last)s AND NOT EXISTS (SELECT FROM normalform.pending n "
     "WHERE n.lookup = p.lookup AND n.key = p.key AND n.id > %(last)s)"
 )
-#: How many of those there are, and the statement that forgets them; both take ``last``.
-SETTLED = "SELECT count(*) " + _SETTLED
-FORGET_SETTLED = "DELETE " + _SETTLED
+#: Which those are, and the statement that forgets them; both take ``last``. It forgets none but ``looked``, those that
+#: were looked for: numbers are not in the order of commits, so that others may have come below the last.
+SETTLED = "SELECT p.id " + _SETTLED
+FORGET_SETTLED = "DELETE " + _SETTLED + " AND p.id = ANY(%(looked)s)"
 
 
 def _pending(shape: _Shape) -> sql.Composable:
