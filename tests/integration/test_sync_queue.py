@@ -122,6 +122,19 @@ def test_rule_11_a_name_that_a_third_takes_settles_the_rows_of_the_last_that_had
     assert db.rows(COUNTS) == [("pont", 2, 15), ("jeu", 3, 15), ("tree", None, 40)]
 
 
+def test_rule_11_two_names_that_change_places_in_one_statement(database: Make, engine: Engine) -> None:
+    """Rows without a key would mean the other one from now on, so they are settled at once."""
+    db = database(QUEUED_EMPTY)
+    db.run("DELETE FROM keyword_models", "app")
+    swap = "UPDATE keywords SET keyword = CASE id WHEN 1 THEN 'sea' ELSE 'tree' END WHERE id IN (1, 4)"
+    db.run(swap, "app")
+    assert db.rows(COUNTS) == [("sea", 1, 40), ("bridge", None, 30)]
+    db.run(swap.replace("sea", "trea").replace("tree", "sea").replace("trea", "tree"), "app")
+    carry_pending(engine(db.url, QUEUE))
+    assert db.rows(COUNTS) == [("tree", 1, 40), ("bridge", None, 30)]
+    assert db.rows("SELECT keyword, keyword_id, count(*) FROM permatags GROUP BY 1, 2") == [("sea", 4, 20)]
+
+
 def test_rule_11_a_row_that_nothing_told_apart_is_not_guessed_by_the_queue(database: Make, engine: Engine) -> None:
     """Both bridges leave in one statement: a row without a category meant neither."""
     db = database(QUEUED_EMPTY)

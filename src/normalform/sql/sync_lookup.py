@@ -20,6 +20,7 @@ from .sync_parts import (
     SQL,
     called,
     function_name,
+    lookup_scope,
     path_now,
     qualifier_source,
     reference_scope,
@@ -94,11 +95,9 @@ def settle(model: Model, lookup: Lookup, changes: sql.Composable) -> sql.Composa
         for r in references
     ]
     carry = [SQL("PERFORM {};").format(called(carry_name(r), _arguments(r, keyed=True))) for r in references]
-    keyless = [
-        SQL("PERFORM {};").format(called(carry_name(r), _arguments(r, keyed=False)))
-        for r in references
-        if has_qualifier(r)
-    ]
+    pass_on = {r.name: SQL("PERFORM {};").format(called(carry_name(r), _arguments(r, keyed=False))) for r in references}
+    keyless = [pass_on[r.name] for r in references if has_qualifier(r)]
+    scope = [SQL("v_row.{}").format(sql.Identifier(f"s{i + 1}")) for i in range(len(lookup.scope))]
     queue = SQL("""IF v_row.old_x <> v_row.new_x THEN
             INSERT INTO {pending} (lookup, kind, key, old_text, new_text, alone)
             VALUES ({name}, 'text', v_row.id::text, v_row.old_x, v_row.new_x, v_row.meant = 'all');
@@ -121,6 +120,10 @@ def settle(model: Model, lookup: Lookup, changes: sql.Composable) -> sql.Composa
             -- Rows without a key that the qualifier alone gives to this row would mean another one from now on.
             IF v_row.meant = 'path' THEN
                 {keyless}
+            -- So would those of a name that another row has got in the very same statement.
+            ELSIF v_row.meant = 'all' AND v_row.old_x <> v_row.new_x
+                AND EXISTS (SELECT FROM {lookup} l WHERE {in_scope} AND {taken}) THEN
+                {all_keyless}
             END IF;
         ELSE
             {carry}
@@ -134,6 +137,9 @@ def settle(model: Model, lookup: Lookup, changes: sql.Composable) -> sql.Composa
         lookup=table(lookup.table.name),
         id=column("l", lookup.key.name),
         keyless=SQL("\n                ").join(keyless) if keyless else SQL("NULL;"),
+        in_scope=lookup_scope(lookup, scope),
+        taken=compare.same(lookup, column("l", lookup.text.name), SQL("v_row.old_x")),
+        all_keyless=SQL("\n                ").join(pass_on.values()) if pass_on else SQL("NULL;"),
         carry=SQL("\n            ").join(carry) if carry else SQL("NULL;"),
         read_committed=READ_COMMITTED,
         queue=queue,
