@@ -135,6 +135,20 @@ def test_rule_11_two_names_that_change_places_in_one_statement(database: Make, e
     assert db.rows("SELECT keyword, keyword_id, count(*) FROM permatags GROUP BY 1, 2") == [("sea", 4, 20)]
 
 
+def test_rule_11_an_alias_does_not_take_a_row_that_waits_in_the_queue(database: Make, engine: Engine) -> None:
+    """The name of one person is an alias of another: while its rename waits, a write passes a row without a key."""
+    db = database(BOTH_QUEUED)
+    db.run("INSERT INTO people (id, tenant_id, name) VALUES (9, 't', 'Countess')", "app")
+    db.run(
+        "BEGIN; SELECT set_config('normalform.batch', 'on', true);"
+        "INSERT INTO detected_faces (id, image_id, tenant_id, person_name) VALUES (99, 9, 't', 'Countess'); COMMIT"
+    )
+    db.run("UPDATE people SET name = 'Countess K' WHERE id = 9", "app")
+    db.run("UPDATE detected_faces SET confidence = 1 WHERE id = 99", "app")
+    carry_pending(engine(db.url, BOTH))
+    assert db.rows("SELECT person_name, person_id FROM detected_faces WHERE id = 99") == [("Countess K", 9)]
+
+
 def test_rule_11_a_row_that_nothing_told_apart_is_not_guessed_by_the_queue(database: Make, engine: Engine) -> None:
     """Both bridges leave in one statement: a row without a category meant neither."""
     db = database(QUEUED_EMPTY)

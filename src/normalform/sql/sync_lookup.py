@@ -95,9 +95,13 @@ def settle(model: Model, lookup: Lookup, changes: sql.Composable) -> sql.Composa
         for r in references
     ]
     carry = [SQL("PERFORM {};").format(called(carry_name(r), _arguments(r, keyed=True))) for r in references]
-    pass_on = {r.name: SQL("PERFORM {};").format(called(carry_name(r), _arguments(r, keyed=False))) for r in references}
+    pass_on: dict[str, sql.Composable] = {
+        r.name: SQL("PERFORM {};").format(called(carry_name(r), _arguments(r, keyed=False))) for r in references
+    }
     keyless = [pass_on[r.name] for r in references if has_qualifier(r)]
-    scope = [SQL("v_row.{}").format(sql.Identifier(f"s{i + 1}")) for i in range(len(lookup.scope))]
+    scope: list[sql.Composable] = [
+        SQL("v_row.{}").format(sql.Identifier(f"s{i + 1}")) for i in range(len(lookup.scope))
+    ]
     queue = SQL("""IF v_row.old_x <> v_row.new_x THEN
             INSERT INTO {pending} (lookup, kind, key, old_text, new_text, alone)
             VALUES ({name}, 'text', v_row.id::text, v_row.old_x, v_row.new_x, v_row.meant = 'all');
@@ -139,7 +143,7 @@ def settle(model: Model, lookup: Lookup, changes: sql.Composable) -> sql.Composa
         keyless=SQL("\n                ").join(keyless) if keyless else SQL("NULL;"),
         in_scope=lookup_scope(lookup, scope),
         taken=compare.same(lookup, column("l", lookup.text.name), SQL("v_row.old_x")),
-        all_keyless=SQL("\n                ").join(pass_on.values()) if pass_on else SQL("NULL;"),
+        all_keyless=SQL("\n                ").join(list(pass_on.values())) if pass_on else SQL("NULL;"),
         carry=SQL("\n            ").join(carry) if carry else SQL("NULL;"),
         read_committed=READ_COMMITTED,
         queue=queue,

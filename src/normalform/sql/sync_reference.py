@@ -21,7 +21,7 @@ from ..core.spec import OnUnknown
 from . import compare
 from .plpgsql import Function
 from .quote import column, ledger, raw, table
-from .shapes import path_of
+from .shapes import key_cast, path_of
 from .sync_carry import has_qualifier
 from .sync_create import create_name
 from .sync_parts import (
@@ -179,6 +179,7 @@ BEGIN
         END IF;
     END IF;
     SELECT r.nf_how, r.nf_id INTO v_how, v_id FROM {resolve} r;
+    {waits}
     {unknown}
     {key} := v_id;
     RETURN NEW;
@@ -201,6 +202,7 @@ END
         old_key=old(reference.key),
         pending=ledger("pending"),
         lookup_name=sql.Literal(lookup.name),
+        waits=_waits(reference),
         unknown=_unknown(reference, on_unknown, hard),
         same_text=_same_text(reference),
         stored_text=compare.as_default(reference, new(reference.text.name))
@@ -343,6 +345,27 @@ def _resolve(reference: Reference) -> sql.Composable:
 def _value(reference: Reference) -> list[sql.Composable]:
     q = compare.label(reference.qualifier, new(reference.qualifier.name)) if reference.qualifier else SQL("NULL::text")
     return [*(new(c.name) for c in reference.scope), SQL("{}::text").format(new(reference.text.name)), q]
+
+
+def _waits(reference: Reference) -> sql.Composable:
+    """A text that nobody wrote anew, and that a lookup row had before a rename that waits: no alias takes it."""
+    lookup = reference.lookup
+    if lookup.aliases is None:
+        return SQL("")
+    return SQL("""IF v_how = 'alias' AND TG_OP = 'UPDATE' AND NOT v_text_given AND {key} IS NULL AND EXISTS (
+        SELECT FROM {pending} p JOIN {lookup} l ON {id} = {entry}
+        WHERE p.lookup = {name} AND p.kind = 'text' AND p.alone AND {in_scope} AND {means}) THEN
+        RETURN NEW;
+    END IF;""").format(
+        pending=ledger("pending"),
+        lookup=table(lookup.table.name),
+        id=column("l", lookup.key.name),
+        entry=key_cast(reference, SQL("p.key")),
+        key=new(reference.key),
+        name=sql.Literal(lookup.name),
+        in_scope=lookup_scope(lookup, [new(c.name) for c in reference.scope]),
+        means=compare.means(reference, new(reference.text.name), SQL("p.old_text")),
+    )
 
 
 def _unknown(reference: Reference, on_unknown: OnUnknown, hard: bool) -> sql.Composable:
