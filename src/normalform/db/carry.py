@@ -13,6 +13,7 @@ from dataclasses import replace
 import psycopg
 
 from ..core.model import Reference
+from ..core.spec import Rename
 from ..errors import GateClosed
 from ..sql.carry import FORGET_SETTLED, KINDS, SETTLED, Kind, carry_work, open_rows
 from ..sql.sync import of_lookup
@@ -64,19 +65,28 @@ def carry_pending(ctx: Context) -> None:
 def carry_at_once(ctx: Context, phase: str) -> None:
     """Let every rename of a lookup whose sync still stands be carried by its own transaction, and not be queued.
 
-    For when sync goes away: frequent renames would always leave one more in the queue. Never to be done while sync
-    stays, for its functions are then not those that the model makes.
+    For when keys or sync go away: frequent renames would always leave one more in the queue. Where sync stays,
+    :func:`carry_as_asked` comes after it; a run that was killed between the two leaves renames that cost more.
 
     Args:
         ctx: the run.
         phase: the phase whose steps made the functions.
     """
+    _carry_by(ctx, phase, "carry-at-once", "carry")
+
+
+def carry_as_asked(ctx: Context, phase: str) -> None:
+    """Let renames be carried or queued as the spec has it, again. Arguments as of :func:`carry_at_once`."""
+    _carry_by(ctx, phase, "carry-as-asked", None)
+
+
+def _carry_by(ctx: Context, phase: str, point: str, rename: Rename | None) -> None:
     states = ledger.step_states(ctx.conn, phase)
     for lookup in ctx.model.lookups:
         if f"{phase}/{lookup.name}/lookup-sync-functions" not in states:
             continue
-        eager = replace(lookup, spec=replace(lookup.spec, rename="carry"))
-        name = f"{phase}/{lookup.name}/carry-at-once"
+        eager = replace(lookup, spec=replace(lookup.spec, rename=rename or lookup.spec.rename))
+        name = f"{phase}/{lookup.name}/{point}"
         with transaction(ctx, ctx.conn, name):
             for function in of_lookup(ctx.model, eager).functions:
                 for statement in function.create():

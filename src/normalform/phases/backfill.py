@@ -15,7 +15,7 @@ from ..core.plan import Lock, Mode, Step
 from ..core.retry import RETRYABLE, waits
 from ..db.batch import vacuum
 from ..db.blocks import Swept, forget, sweep
-from ..db.carry import carry_pending
+from ..db.carry import carry_as_asked, carry_at_once, carry_pending
 from ..db.execute import Handlers, do_steps, lock_holders, undo_steps
 from ..db.mapping_store import Left, Undecided, lately_refreshed, left, newcomers, refresh_mapping
 from ..db.work import Context, run_sql
@@ -155,6 +155,8 @@ def _clear(ctx: Context, name: str) -> None:
     reference = ctx.model.reference(name)
     # First of all: what is cleared now must be filled again by a later run, wherever this one is stopped.
     forget(ctx, fill_work(reference).name)
+    # Where renames come without end, the queue would never be empty of those whose rows are to be cleared.
+    carry_at_once(ctx, "expand")
     waiting = 0
     for _ in range(SWEEPS):
         swept = sweep(ctx, clear_work(reference))
@@ -169,6 +171,7 @@ def _clear(ctx: Context, name: str) -> None:
         if not waiting:
             break
         carry_pending(ctx)
+    carry_as_asked(ctx, "expand")
     forget(ctx, clear_work(reference).name)
     if waiting:
         raise GateClosed(
