@@ -184,3 +184,22 @@ def test_a_name_that_leaves_while_keys_are_taken_away(database: Make) -> None:
     Runner(db.url, mini.SPEC_TEXT).advance("backfill")
     assert db.rows(WRONG_KEY) == []
     assert db.value(OTHER_TEXT) == 0
+
+
+def test_renames_are_queued_again_after_clearing_was_stopped(database: Make) -> None:
+    """While keys are cleared renames are carried at once; killed there, whatever follows lets them be queued again."""
+    db = database(WRITTEN_TO)
+    Runner(db.url, mini.SPEC_TEXT, workers=1).advance("backfill")
+
+    def die(event: Event) -> None:
+        if event.kind == "point" and event.name == "clear:machine_tags:lock:before":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Runner(db.url, mini.SPEC_TEXT, sink=die, workers=1).rollback("expand")
+    db.run("UPDATE public.keywords SET keyword = 'arbre' WHERE id = 1", "app")
+    assert db.value("SELECT count(*) FROM normalform.pending") == 0
+    Runner(db.url, mini.SPEC_TEXT, workers=1).advance("backfill")
+    db.run("UPDATE public.keywords SET keyword = 'tree' WHERE id = 1", "app")
+    assert db.value("SELECT count(*) FROM normalform.pending") == 1
+    Runner(db.url, mini.SPEC_TEXT, workers=1).advance("verify")

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import psycopg
 
-from ..core.model import Reference
-from ..core.spec import Rename
+from ..core.model import Lookup, Model, Reference
 from ..errors import GateClosed
 from ..sql.carry import FORGET_SETTLED, KINDS, SETTLED, Kind, carry_work, open_rows
+from ..sql.plpgsql import Function
 from ..sql.sync import of_lookup
 from . import ledger
 from .blocks import forget, sweep
@@ -66,31 +66,48 @@ def carry_at_once(ctx: Context, phase: str) -> None:
     """Let every rename of a lookup whose sync still stands be carried by its own transaction, and not be queued.
 
     For when keys or sync go away: frequent renames would always leave one more in the queue. Where sync stays,
-    :func:`carry_as_asked` comes after it; a run that was killed between the two leaves renames that cost more.
+    :func:`carry_as_asked` comes after it, also in whatever follows a run that was killed between the two.
 
     Args:
         ctx: the run.
         phase: the phase whose steps made the functions.
     """
-    _carry_by(ctx, phase, "carry-at-once", "carry")
+    for lookup, name in _standing(ctx, phase):
+        with transaction(ctx, ctx.conn, f"{name}/carry-at-once"):
+            for function in _eager(ctx.model, lookup):
+                for statement in function.create():
+                    run_sql(ctx, ctx.conn, f"{name}/carry-at-once", statement)
 
 
 def carry_as_asked(ctx: Context, phase: str) -> None:
-    """Let renames be carried or queued as the spec has it, again. Arguments as of :func:`carry_at_once`."""
-    _carry_by(ctx, phase, "carry-as-asked", None)
+    """Let renames be carried or queued as the spec has it, where :func:`carry_at_once` has changed that.
 
-
-def _carry_by(ctx: Context, phase: str, point: str, rename: Rename | None) -> None:
-    states = ledger.step_states(ctx.conn, phase)
-    for lookup in ctx.model.lookups:
-        if f"{phase}/{lookup.name}/lookup-sync-functions" not in states:
-            continue
-        eager = replace(lookup, spec=replace(lookup.spec, rename=rename or lookup.spec.rename))
-        name = f"{phase}/{lookup.name}/{point}"
-        with transaction(ctx, ctx.conn, name):
-            for function in of_lookup(ctx.model, eager).functions:
+    A function that somebody else has changed stays as it is, for verify to find. Arguments as of that.
+    """
+    for lookup, name in _standing(ctx, phase):
+        theirs = {function.name: function.source for function in _eager(ctx.model, lookup)}
+        found = ctx.conn.execute(
+            "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'normalform'::regnamespace AND proname = ANY(%s)",
+            (list(theirs),),
+        )
+        changed = {proname for proname, source in found if theirs[proname] == source}
+        ours = [f for f in of_lookup(ctx.model, lookup).functions if f.name in changed and f.source != theirs[f.name]]
+        with transaction(ctx, ctx.conn, f"{name}/carry-as-asked"):
+            for function in ours:
                 for statement in function.create():
-                    run_sql(ctx, ctx.conn, name, statement)
+                    run_sql(ctx, ctx.conn, f"{name}/carry-as-asked", statement)
+
+
+def _standing(ctx: Context, phase: str) -> list[tuple[Lookup, str]]:
+    """The lookups whose sync functions stand, each with a name for its points."""
+    states = ledger.step_states(ctx.conn, phase)
+    names = [(lookup, f"{phase}/{lookup.name}") for lookup in ctx.model.lookups]
+    return [(lookup, name) for lookup, name in names if f"{name}/lookup-sync-functions" in states]
+
+
+def _eager(model: Model, lookup: Lookup) -> tuple[Function, ...]:
+    """The lookup's functions with every rename carried at once."""
+    return of_lookup(model, replace(lookup, spec=replace(lookup.spec, rename="carry"))).functions
 
 
 def _carry(ctx: Context, reference: Reference, kind: Kind) -> None:
