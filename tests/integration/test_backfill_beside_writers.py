@@ -187,7 +187,7 @@ def test_a_name_that_leaves_while_keys_are_taken_away(database: Make) -> None:
 
 
 def test_renames_are_queued_again_after_clearing_was_stopped(database: Make) -> None:
-    """While keys are cleared renames are carried at once; killed there, whatever follows lets them be queued again."""
+    """While keys are cleared renames are carried at once; killed there, whatever follows ends the clearing first."""
     db = database(WRITTEN_TO)
     Runner(db.url, mini.SPEC_TEXT, workers=1).advance("backfill")
 

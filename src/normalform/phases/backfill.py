@@ -67,7 +67,6 @@ def do(ctx: Context) -> None:
         ProofFailed: rows of a required reference are left that nothing decides.
         Interrupted: Ctrl-C; the batches in hand have committed.
     """
-    carry_as_asked(ctx, "expand")  # clearing may have been killed, and this comes instead of its end
     do_steps(ctx, steps_for(ctx), HANDLERS)
 
 
