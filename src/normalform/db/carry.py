@@ -66,7 +66,7 @@ def carry_at_once(ctx: Context, phase: str) -> None:
     """Let every rename of a lookup whose sync still stands be carried by its own transaction, and not be queued.
 
     For when keys or sync go away: frequent renames would always leave one more in the queue. Where sync stays,
-    :func:`carry_as_asked` comes after it; a run that was killed between the two is carried on with before anything else.
+    :func:`carry_as_asked` comes after it; what was killed between the two is gone on with before anything else.
 
     Args:
         ctx: the run.
