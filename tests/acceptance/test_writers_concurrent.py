@@ -66,6 +66,7 @@ def test_a_whole_run_and_its_rollback_beside_writers(
         traffic.end("old")
         migration.to("contract")
         migration.back("verify")
+        forth = traffic.errors()
         traffic.start("old")
         api.phase(migration.options, "verify")
         traffic.start("rename", 1)

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Table
 from sqlalchemy.orm import Session
 
 from photocat.auth import Grant, grant_for
@@ -56,6 +56,11 @@ class Asker:
     def columns(self) -> TagColumns:
         """The code before or after the migration."""
         return self.service.columns
+
+    @property
+    def keywords(self) -> Table:
+        """The keywords, with the columns of that end."""
+        return self.columns.table("keywords")
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rapidfuzz import fuzz, process
-from sqlalchemy import CTE, Select, Text, cast, func, literal, or_, select
+from sqlalchemy import CTE, Select, Table, Text, cast, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from photocat.models import text as models
@@ -24,7 +24,8 @@ NEAR = 5
 _LIKENESS = 60.0
 _CANDIDATES = 20
 
-#: The columns of a keyword that are the same at both ends of the migration.
+#: The columns of a keyword that are the same at both ends of the migration. Whoever is given a table of keywords
+#: searches it by its `tenant_id` where that end has one: the index begins with it.
 KEYWORDS = models.metadata.tables["keywords"]
 CATEGORIES = Base.metadata.tables["keyword_categories"]
 
@@ -83,23 +84,28 @@ def paths(tenant: str, name: str = "paths") -> CTE:
     return tree.union_all(below.join(tree, CATEGORIES.c.parent_id == tree.c.id).where(mine))
 
 
-def vocabulary(tenant: str, *names: Select[Any] | Sequence[str], name: str = "vocabulary") -> CTE:
+def vocabulary(
+    tenant: str, *names: Select[Any] | Sequence[str], name: str = "vocabulary", keywords: Table = KEYWORDS
+) -> CTE:
     """A tenant's keywords: `id`, `keyword`, `category_id`, `path`, `alone` and `exact` as in `Known`.
 
     Args:
         tenant: whose.
         names: queries and lists of names; only the keywords of these, and what is said of namesakes holds all the same.
         name: of the CTE; a statement with several gives each its own.
+        keywords: the table, as the end at hand has it.
     """
     tree = paths(tenant, f"{name}_paths")
-    named = func.count().over(partition_by=KEYWORDS.c.keyword)
-    placed = func.count().over(partition_by=(KEYWORDS.c.keyword, tree.c.path))
+    named = func.count().over(partition_by=keywords.c.keyword)
+    placed = func.count().over(partition_by=(keywords.c.keyword, tree.c.path))
     query = select(
-        KEYWORDS.c.id, KEYWORDS.c.keyword, KEYWORDS.c.category_id, tree.c.path,
+        keywords.c.id, keywords.c.keyword, keywords.c.category_id, tree.c.path,
         (named == 1).label("alone"), (placed == 1).label("exact"),
-    ).join(tree, tree.c.id == KEYWORDS.c.category_id)  # fmt: skip
+    ).join(tree, tree.c.id == keywords.c.category_id)  # fmt: skip
+    if "tenant_id" in keywords.c:
+        query = query.where(keywords.c.tenant_id == tenant)
     if names:
-        query = query.where(or_(*(KEYWORDS.c.keyword.in_(some) for some in names)))
+        query = query.where(or_(*(keywords.c.keyword.in_(some) for some in names)))
     return query.cte(name)
 
 
@@ -112,13 +118,13 @@ def subtree(tenant: str, category_ids: Collection[int], name: str = "subtree") -
 
 
 def keywords_of(
-    session: Session, tenant: str, *, ids: Collection[int] = (), names: Collection[str] = ()
+    session: Session, tenant: str, keywords: Table, *, ids: Collection[int] = (), names: Collection[str] = ()
 ) -> list[Known]:
     """The keywords with these keys or names, and every namesake of theirs."""
     if not ids and not names:
         return []
-    by_id = select(KEYWORDS.c.keyword).where(KEYWORDS.c.id.in_(list(ids)))
-    vocab = vocabulary(tenant, *([by_id] if ids else []), *([list(names)] if names else []))
+    by_id = select(keywords.c.keyword).where(keywords.c.id.in_(list(ids)))
+    vocab = vocabulary(tenant, *([by_id] if ids else []), *([list(names)] if names else []), keywords=keywords)
     rows = session.execute(select(vocab).order_by(vocab.c.path, vocab.c.id)).all()
     namesakes: dict[str, set[int]] = defaultdict(set)
     for row in rows:
@@ -129,8 +135,14 @@ def keywords_of(
     ]
 
 
-def find_keywords(session: Session, tenant: str, asked: Iterable[Asked]) -> dict[Asked, Known]:
+def find_keywords(session: Session, tenant: str, keywords: Table, asked: Iterable[Asked]) -> dict[Asked, Known]:
     """What each of several requests means, in one query.
+
+    Args:
+        session: in which to ask.
+        tenant: whose keywords.
+        keywords: the table, as the end at hand has it.
+        asked: the requests.
 
     Raises:
         Problem: 409 with the candidates for a name that several keywords have; 422 with near names for an unknown
@@ -139,7 +151,7 @@ def find_keywords(session: Session, tenant: str, asked: Iterable[Asked]) -> dict
     every = list(dict.fromkeys(asked))
     ids = {a.keyword_id for a in every if a.keyword_id is not None}
     names = {name for a in every if a.keyword is not None for name, _ in _readings(a)}
-    known = keywords_of(session, tenant, ids=ids, names=names)
+    known = keywords_of(session, tenant, keywords, ids=ids, names=names)
     by_id = {k.id: k for k in known}
     by_name: dict[str, list[Known]] = defaultdict(list)
     for k in known:
@@ -148,7 +160,7 @@ def find_keywords(session: Session, tenant: str, asked: Iterable[Asked]) -> dict
     for one in every:
         candidates = _candidates(one, by_id, by_name)
         if not candidates:
-            raise _unknown(session, tenant, one)
+            raise _unknown(session, tenant, keywords, one)
         if len(candidates) > 1:
             shown = [k.shown() for k in candidates[:_CANDIDATES]]
             detail = f"{len(candidates)} keywords answer to {one}; name one by keyword_id, or with its category."
@@ -157,13 +169,13 @@ def find_keywords(session: Session, tenant: str, asked: Iterable[Asked]) -> dict
     return found
 
 
-def keyword_by_id(session: Session, tenant: str, keyword_id: int) -> Known:
+def keyword_by_id(session: Session, tenant: str, keywords: Table, keyword_id: int) -> Known:
     """One keyword.
 
     Raises:
         Problem: 404 if the tenant has none with this key.
     """
-    for known in keywords_of(session, tenant, ids=[keyword_id]):
+    for known in keywords_of(session, tenant, keywords, ids=[keyword_id]):
         if known.id == keyword_id:
             return known
     raise not_found("keyword", keyword_id)
@@ -193,10 +205,10 @@ def _candidates(asked: Asked, by_id: Mapping[int, Known], by_name: Mapping[str, 
     return result
 
 
-def _unknown(session: Session, tenant: str, asked: Asked) -> Problem:
+def _unknown(session: Session, tenant: str, keywords: Table, asked: Asked) -> Problem:
     if asked.keyword is None:
         return Problem(422, "unknown-keyword", f"There is no {asked}.", near=[])
-    vocab = vocabulary(tenant)
+    vocab = vocabulary(tenant, keywords=keywords)
     query = select(vocab.c.id, vocab.c.keyword, vocab.c.path)
     # Of equally near ones the first goes first: no answer may hang on the order of rows in a table.
     rows = sorted(session.execute(query), key=lambda row: (row.keyword, row.path, row.id))

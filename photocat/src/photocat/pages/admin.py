@@ -157,7 +157,7 @@ def _winner(asker: Asker, key: int | None, text: str) -> dict[str, Any]:
         raise Problem(422, "invalid", "into: name the keyword that takes over the tags.")
     asked = checked(KeywordRef, {"keyword_id": key} if key is not None else {"keyword": text}).asked()
     with asker.reading() as session:
-        return find_keywords(session, asker.tenant, [asked])[asked].shown()
+        return find_keywords(session, asker.tenant, asker.keywords, [asked])[asked].shown()
 
 
 def _preview(touched: dict[str, Any], words: str, fields: dict[str, str], action: str) -> dict[str, Any]:

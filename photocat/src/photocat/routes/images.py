@@ -128,7 +128,7 @@ def filter_of(session: Session, asker: Asker, query: ImageFilter) -> Filter:
         Problem: 409 for an ambiguous name, 422 for an unknown one.
     """
     asked = [Asked(keyword_id=i) for i in query.keyword_id] + [Asked(keyword=k) for k in query.keyword]
-    known = find_keywords(session, asker.tenant, asked) if asked else {}
+    known = find_keywords(session, asker.tenant, asker.keywords, asked) if asked else {}
     people: list[tuple[int | None, str | None]] = [(i, None) for i in query.person_id]
     people += [(None, name) for name in query.person]
     persons = find_people(session, asker.tenant, people) if people else {}

@@ -112,7 +112,7 @@ def _take_in(asker: Asker, table: str, rows: Sequence[KeywordRef]) -> dict[str, 
             lock_images(session, asker.tenant, images)
         else:
             lock_models(session, asker.tenant)
-        known = find_keywords(session, asker.tenant, [row.asked() for row in rows])
+        known = find_keywords(session, asker.tenant, asker.keywords, [row.asked() for row in rows])
         tags = []
         for row in rows:
             values = row.model_dump(exclude={*_REF, "image_id"})

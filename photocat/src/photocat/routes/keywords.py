@@ -60,7 +60,7 @@ def read(asker: Admin, keyword_id: Id) -> Any:
 def change(asker: Admin, keyword_id: Id, body: KeywordChange, dry_run: bool = False) -> Any:
     """Renames or moves a keyword; its tags follow."""
     with asker.writing(dry_run=dry_run) as session:
-        old = keyword_by_id(session, asker.tenant, keyword_id)
+        old = keyword_by_id(session, asker.tenant, asker.keywords, keyword_id)
         given = body.model_dump(exclude_unset=True)
         name, category = given.get("keyword", old.keyword), given.get("category_id", old.category_id)
         moved = (name, category) != (old.keyword, old.category_id)
@@ -73,7 +73,7 @@ def change(asker: Admin, keyword_id: Id, body: KeywordChange, dry_run: bool = Fa
             return touched
         session.execute(update(KEYWORDS).where(KEYWORDS.c.id == keyword_id).values({**given, "updated_at": now()}))
         if moved:
-            new = keyword_by_id(session, asker.tenant, keyword_id)
+            new = keyword_by_id(session, asker.tenant, asker.keywords, keyword_id)
             carry_keyword(session, asker.tenant, asker.columns, old, new)
         return {**touched, "keyword": keyword_row(session, asker.tenant, keyword_id)}
 
@@ -82,8 +82,8 @@ def change(asker: Admin, keyword_id: Id, body: KeywordChange, dry_run: bool = Fa
 def merge(asker: Admin, keyword_id: Id, body: Merge, dry_run: bool = False) -> Any:
     """Gives a keyword's tags to another and deletes it; where a picture has both, the other's tag stays."""
     with asker.writing(dry_run=dry_run) as session:
-        loser = keyword_by_id(session, asker.tenant, keyword_id)
-        winner = keyword_by_id(session, asker.tenant, body.into)
+        loser = keyword_by_id(session, asker.tenant, asker.keywords, keyword_id)
+        winner = keyword_by_id(session, asker.tenant, asker.keywords, body.into)
         if loser.id == winner.id:
             raise Problem(409, "conflict", f"Keyword {keyword_id} cannot be merged into itself.")
         rows = touched_by(session, asker.tenant, asker.columns, loser)
@@ -99,7 +99,7 @@ def merge(asker: Admin, keyword_id: Id, body: Merge, dry_run: bool = False) -> A
 def delete(asker: Admin, keyword_id: Id, dry_run: bool = False) -> Any:
     """Deletes a keyword and the tags that say it."""
     with asker.writing(dry_run=dry_run) as session:
-        old = keyword_by_id(session, asker.tenant, keyword_id)
+        old = keyword_by_id(session, asker.tenant, asker.keywords, keyword_id)
         rows = touched_by(session, asker.tenant, asker.columns, old)
         if not dry_run:
             remove_tags(session, asker.tenant, asker.columns, old)

@@ -34,7 +34,7 @@ def tag(asker: Bearer, image_id: Id, body: KeywordRef) -> Any:
     """Tags a picture by hand; again, it changes nothing."""
     with asker.writing() as session:
         lock_images(session, asker.tenant, [image_id])
-        known = find_keywords(session, asker.tenant, [body.asked()])[body.asked()]
+        known = find_keywords(session, asker.tenant, asker.keywords, [body.asked()])[body.asked()]
         put(session, asker.tenant, asker.columns, "image_tags", [Tagging(known, image_id, MANUAL)])
         return _tags(session, asker, image_id)
 
@@ -50,7 +50,7 @@ def decide(asker: Bearer, image_id: Id, body: Verdicts) -> Any:
     """Approves or rejects a tag; the last verdict holds."""
     with asker.writing() as session:
         lock_images(session, asker.tenant, [image_id])
-        known = find_keywords(session, asker.tenant, [body.asked()])[body.asked()]
+        known = find_keywords(session, asker.tenant, asker.keywords, [body.asked()])[body.asked()]
         values = {"signum": 1 if body.verdict == "approved" else -1, "created_by": asker.grant.token_name}
         put(session, asker.tenant, asker.columns, "permatags", [Tagging(known, image_id, values)])
         return _tags(session, asker, image_id)
@@ -71,7 +71,7 @@ def bulk(asker: Bearer, body: BulkTags) -> Any:
         raise Problem(422, "invalid", f"image_ids: {pairs} tags at once are too many, {most} is the most.")
     with asker.writing() as session:
         lock_images(session, asker.tenant, body.image_ids)
-        every = find_keywords(session, asker.tenant, [ref.asked() for ref in (*body.add, *body.remove)])
+        every = find_keywords(session, asker.tenant, asker.keywords, [ref.asked() for ref in (*body.add, *body.remove)])
         gone = [every[ref.asked()] for ref in body.remove]
         removed = take(session, asker.tenant, asker.columns, "image_tags", gone, body.image_ids)
         added = [Tagging(every[ref.asked()], image, MANUAL) for ref in body.add for image in body.image_ids]
@@ -82,7 +82,7 @@ def bulk(asker: Bearer, body: BulkTags) -> Any:
 def _take(asker: Asker, image_id: int, ref: KeywordRef, table: str) -> dict[str, Any]:
     with asker.writing() as session:
         lock_images(session, asker.tenant, [image_id])
-        known = find_keywords(session, asker.tenant, [ref.asked()])[ref.asked()]
+        known = find_keywords(session, asker.tenant, asker.keywords, [ref.asked()])[ref.asked()]
         take(session, asker.tenant, asker.columns, table, [known], [image_id])
         return _tags(session, asker, image_id)
 
