@@ -80,7 +80,7 @@ def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Operat
             start(found.operate / name / "server", version=VERSION).remove()
 
 
-@pytest.mark.slow
+@pytest.mark.runbook
 def test_the_runbook_holds_from_its_first_command_to_its_last(operator: Operator) -> None:
     operator.follow(PAGE)
     log = (operator.folder / "alembic.log").read_text("utf-8")

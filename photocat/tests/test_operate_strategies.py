@@ -44,7 +44,7 @@ def app(tmp_path: Path) -> Iterator[Application]:
     found.stop()
 
 
-@pytest.mark.slow
+@pytest.mark.runbook
 @pytest.mark.parametrize("strategy", ["window", "live"])
 def test_there_and_back(
     database: Make, alembic: Alembic, app: Application, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
