@@ -27,7 +27,7 @@ OPERATE = $(PYTHON) -m photocat.operate
 RUN_PYTEST = $(PYTHON) -m pytest -n $(JOBS) --dist worksteal $(PYTEST)
 
 .DEFAULT_GOAL := help
-.PHONY: help install photocat demo test test-fast test-matrix test-runbook test-browser screenshots chaos lint docs format clean
+.PHONY: help install photocat demo test test-fast test-photocat test-matrix test-runbook test-browser screenshots chaos lint docs format clean
 .PHONY: db-backup-prod db-reset-dev db-migrate-staging test-staging psql-dev psql-staging psql-prod
 .PHONY: env-dev env-staging env-prod token-dev token-staging token-prod
 .PHONY: stop-app start-app rolling-restart-app health-app deploy-api rollback-api db-stop
@@ -105,8 +105,11 @@ db-stop:        ## the servers of dev, staging and prod, where they are our own;
 test: install   ## all on PostgreSQL 18, whole phases on 16 too, with a sample of the crash points
 	$(RUN_PYTEST) -m "not (again or browser or chaos or runbook)"
 
-test-fast: install  ## under two minutes: no acceptance, no crashes, nothing slow, on PostgreSQL 18
-	NORMALFORM_TEST_VERSIONS=18 $(RUN_PYTEST) -m "not (browser or chaos or runbook or slow)" tests/unit tests/properties tests/contract tests/documentation tests/integration photocat/tests
+test-fast: install  ## the engine in under two minutes: no acceptance, no crashes, nothing slow, on PostgreSQL 18
+	NORMALFORM_TEST_VERSIONS=18 $(RUN_PYTEST) -m "not (chaos or slow)" tests/unit tests/properties tests/contract tests/integration
+
+test-photocat: install  ## PhotoCat's tests but those of the runbook and the browser, on PostgreSQL 18
+	NORMALFORM_TEST_VERSIONS=18 $(RUN_PYTEST) -m "not (browser or chaos or runbook)" photocat/tests
 
 test-matrix: install  ## what `make test` leaves out on PostgreSQL 16; then everything on the 15 of Debian
 	$(RUN_PYTEST) -m "again and not (browser or chaos or runbook)"

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from PIL import Image
@@ -23,7 +24,7 @@ from sqlalchemy import create_engine
 from fix_servers import Database, template
 from normalform import api as engine
 from normalform.demo.load import legacy_statements
-from photocat.app import create_app
+from photocat.app import create_app, service_for
 from photocat.auth import token_hash
 from photocat.database import driver_url
 from photocat.models.shared import Base
@@ -133,6 +134,8 @@ class Api:
 
 
 Serve = Callable[..., Api]
+#: Applications of the default settings that no test is using: to put one together takes longer than most tests.
+_spare: list[FastAPI] = []
 
 
 @pytest.fixture
@@ -144,7 +147,14 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             settings = Settings(
                 database_url=SecretStr(db.app_url), tag_columns=tag_columns, storage=storage, pool_size=2, **more
             )
-            client = stack.enter_context(TestClient(create_app(settings), raise_server_exceptions=False))
+            if more or not _spare:
+                app = create_app(settings)
+            else:
+                app = _spare.pop()
+                app.state.service = service_for(settings)
+            if not more:
+                stack.callback(_spare.append, app)
+            client = stack.enter_context(TestClient(app, raise_server_exceptions=False))
             return Api(client, db, storage)
 
         yield start

@@ -84,6 +84,7 @@ def test_others_transactions_are_unknown_without_the_right(soon: None, database:
         assert [u for u in report.unchecked if u.what == "NF404"] == []
 
 
+@pytest.mark.slow
 def test_slots_that_nobody_reads(fresh_pg: Callable[..., Cluster]) -> None:
     cluster = fresh_pg({"wal_level": "logical", "max_replication_slots": "4"})
     db = cluster.create(CLEAN)
@@ -113,6 +114,7 @@ def test_what_is_in_trouble(row: dict[str, object], trouble: bool) -> None:
     assert find_signals.troubled(row) is trouble
 
 
+@pytest.mark.slow
 def test_a_reader_of_the_wal_stream(fresh_pg: Callable[..., Cluster]) -> None:
     """A receiver stands for a standby: the server lists both alike."""
     db = fresh_pg({"wal_level": "replica", "max_wal_senders": "4"}).create(CLEAN)

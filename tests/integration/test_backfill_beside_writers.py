@@ -118,6 +118,7 @@ def test_text_and_key_say_the_same_in_the_end(database: Make, sessions: MakeSess
     assert db.value(OTHER_TEXT) == 0
 
 
+@pytest.mark.slow
 def test_a_name_that_is_away_while_its_rows_are_passed(database: Make) -> None:
     """Away during the sweep, back for the carrying, away while what is left is counted: no row is forgotten."""
     db = database(WRITTEN_TO)
@@ -186,6 +187,7 @@ def test_a_name_that_leaves_while_keys_are_taken_away(database: Make) -> None:
     assert db.value(OTHER_TEXT) == 0
 
 
+@pytest.mark.slow
 def test_renames_are_queued_again_after_clearing_was_stopped(database: Make) -> None:
     """While keys are cleared renames are carried at once; killed there, whatever follows ends the clearing first."""
     db = database(WRITTEN_TO)

@@ -33,6 +33,7 @@ def restore(db: Database, path: Path) -> None:
         db.server.run_tool("psql", "-d", db.name, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_backup_gives_everything_back(pg: Cluster, database: Make, tmp_path: Path, kind: str) -> None:
     db = database(NASTY)

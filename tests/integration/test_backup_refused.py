@@ -58,11 +58,13 @@ def refused(path: Path, url: str, *reasons: str, restore: bool = True) -> None:
         assert reason in str(caught.value)
 
 
+@pytest.mark.slow
 def test_as_they_are_they_hold(copies: Made) -> None:
     for path in (copies.plain, copies.directory):
         assert api.backup_check(Options(""), path, verify_on=copies.url).verified_on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("restore", [True, False])
 def test_a_byte_flipped_anywhere(copies: Made, restore: bool) -> None:
     files = [copies.plain, *(copies.directory / "dump").iterdir()]

@@ -344,6 +344,7 @@ def test_a_rename_waits_for_the_batch_under_way(database: Callable[[str], Databa
     assert waited == [True]
 
 
+@pytest.mark.slow
 def test_a_failing_worker_ends_the_others_and_is_raised(database: Callable[[str], Database]) -> None:
     db = database(BIG)
     db.run(WRITTEN_DOWN)
@@ -363,6 +364,7 @@ def test_a_failing_worker_ends_the_others_and_is_raised(database: Callable[[str]
     assert db.value(TWICE) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_ends_the_batch_in_hand_and_the_next_run_resumes(
     database: Callable[[str], Database], workers: int

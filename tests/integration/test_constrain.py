@@ -89,6 +89,7 @@ def test_stopped_again_and_again(database: Make, uniques: str) -> None:
         assert dump_schema(db, ledger=False) == stopped, "the same as without a stop"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("began", "other"), [("deferrable", "late"), ("late", "deferrable")])
 def test_a_resumed_run_goes_on_as_it_was_begun(database: Make, began: str, other: str) -> None:
     """Of one unique's two steps the first is done: the other way would leave an immediate unique, or a wrong mark."""

@@ -153,6 +153,7 @@ def test_an_archived_text_counts_only_while_its_key_does(database: Make) -> None
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_rows_that_change_between_the_sweep_and_the_drop(database: Make) -> None:
     db = database("keyed")
     writes = """
@@ -242,6 +243,7 @@ def test_without_a_primary_key(database: Make) -> None:
         assert keyed.rows(db) == rows
 
 
+@pytest.mark.slow
 def test_rollback_asks_for_collisions_with_legacy_uniques_first(database: Make) -> None:
     db = database("keyed")
     with keyed.keyed(db) as ctx:

@@ -49,6 +49,7 @@ def running(server: Server) -> bool:
     return server.pid is not None
 
 
+@pytest.mark.slow
 def test_it_starts_stops_and_keeps_its_data(home: Path, pg_version: int, servers: ExitStack) -> None:
     server = servers.enter_context(start(home / "data", version=pg_version, settings=QUICK))
     assert server.data_dir == home / "data"
@@ -69,6 +70,7 @@ def test_it_starts_stops_and_keeps_its_data(home: Path, pg_version: int, servers
     assert run(server, "SELECT one FROM kept") == 1
 
 
+@pytest.mark.slow
 def test_a_path_with_spaces_and_a_long_path(home: Path, pg_version: int, servers: ExitStack) -> None:
     long = home / "a folder with spaces" / ("ä" * 60) / 'it\'s "quoted", too'
     server = servers.enter_context(start(long, version=pg_version, settings=QUICK))
@@ -82,6 +84,7 @@ def test_a_path_with_spaces_and_a_long_path(home: Path, pg_version: int, servers
     assert not long.exists()
 
 
+@pytest.mark.slow
 def test_the_socket_is_private_and_spaces_do_not_hurt(home: Path, pg_version: int, servers: ExitStack) -> None:
     server = servers.enter_context(start(home / "with space", version=pg_version, settings=QUICK))
     assert server.socket_dir == server.data_dir == home / "with space"
@@ -106,6 +109,7 @@ def test_it_recovers_from_an_immediate_stop(home: Path, pg_version: int, servers
     assert "was not properly shut down" in server.log_path.read_text()
 
 
+@pytest.mark.slow
 def test_it_recovers_when_the_postmaster_was_killed_in_the_middle_of_a_statement(
     home: Path, pg_version: int, servers: ExitStack
 ) -> None:

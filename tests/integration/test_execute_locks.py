@@ -189,6 +189,7 @@ def test_a_cancelled_build_is_cleared_away_and_comes_again(db: Database, session
     assert db.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'public.uq'::regclass")
 
 
+@pytest.mark.slow
 def test_a_build_waits_for_an_older_transaction_as_long_as_it_takes(db: Database, sessions: SessionsOf) -> None:
     """CORRECTNESS 19: with a timeout it would never end beside a longer transaction; nobody queues behind it."""
     all_sessions = sessions(db)

@@ -38,6 +38,7 @@ def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "SHARE_LEAST", 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["live", "window"])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_row_gets_its_key_once(database: Callable[[str], Database], strategy: str, workers: int) -> None:
@@ -58,6 +59,7 @@ def test_every_row_gets_its_key_once(database: Callable[[str], Database], strate
     assert batches_done > sets_out > 5 * len(slices)
 
 
+@pytest.mark.slow
 def test_rows_stay_on_their_page(database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch) -> None:
     """Without shares each row of a full page goes elsewhere, and into every index anew."""
     stayed, growth = {}, {}
@@ -74,6 +76,7 @@ def test_rows_stay_on_their_page(database: Callable[[str], Database], monkeypatc
     assert growth[8] < growth[1] * 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_that_is_stopped_on_the_way_is_resumed(database: Callable[[str], Database], workers: int) -> None:
     db = database(BIG)
@@ -89,6 +92,7 @@ def test_a_run_that_is_stopped_on_the_way_is_resumed(database: Callable[[str], D
     assert (db.value(UNFILLED), db.value(WRONG), db.value(TWICE)) == (0, 0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", [BATCH, COMMITTED])
 def test_a_killed_backend_loses_its_batch_alone(database: Callable[[str], Database], point: str) -> None:
     db = database(BIG)
@@ -125,6 +129,7 @@ def test_a_run_that_was_fenced_out_ends_in_a_share_too(database: Callable[[str],
         sweep(ctx, fill_work(ctx.model.reference("machine_tags")))
 
 
+@pytest.mark.slow
 def test_keys_are_cleared_by_shares(database: Callable[[str], Database]) -> None:
     db = database(BIG)
     with run(db) as ctx:

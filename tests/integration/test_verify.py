@@ -42,6 +42,7 @@ def filled(database: Callable[..., Database]) -> Database:
     return database(FILLED)
 
 
+@pytest.mark.slow
 def test_what_is_right_passes_and_is_counted_by_what_makes_it_right(filled: Database, engine: Engine) -> None:
     ctx = engine(filled.url)
     verify.do(ctx)
@@ -240,6 +241,7 @@ def test_there_is_no_script_without_text_and_key(database: Callable[..., Databas
         api.verify_sql(Options(db.url, mini.SPEC_TEXT))
 
 
+@pytest.mark.slow
 def test_a_null_is_not_an_empty_text(filled: Database, engine: Engine) -> None:
     ctx = engine(filled.url)
     corrupt(filled, "UPDATE image_tags SET category = NULL WHERE id = 1")

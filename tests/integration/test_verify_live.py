@@ -118,6 +118,7 @@ def test_every_row_counts_once_however_small_the_pieces(filled: Database, engine
     assert rows is not None and small["machine_tags"].rows == rows[0] and small["machine_tags"].passed
 
 
+@pytest.mark.slow
 def test_pieces_workers_and_windows_give_the_same_sums(
     filled: Database, engine: Engine, request: pytest.FixtureRequest
 ) -> None:
@@ -248,6 +249,7 @@ def test_ctrl_c_ends_it_between_two_pieces_and_stores_nothing(filled: Database, 
     assert latest(ctx.conn) == {}
 
 
+@pytest.mark.slow
 def test_a_queued_rename_is_counted_and_does_not_pass(filled: Database, engine: Engine) -> None:
     ctx = engine(filled.url)
     queue = "INSERT INTO normalform.pending (lookup, kind, key, old_text, new_text) VALUES "

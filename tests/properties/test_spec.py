@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 import jsonschema
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -187,6 +188,7 @@ def test_the_whole_document_is_good() -> None:
     assert len(spec.references) == 2
 
 
+@pytest.mark.slow
 @given(mutated())
 @settings(max_examples=400)
 def test_reader_and_schema_agree_on_a_mutated_document(data: dict[str, Any]) -> None:

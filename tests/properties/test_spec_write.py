@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,6 +84,7 @@ def specs(draw: st.DrawFn) -> tuple[list[LookupSpec], list[ReferenceSpec]]:
     return lookups, references
 
 
+@pytest.mark.slow
 @given(specs())
 def test_what_is_written_is_what_is_read(spec: tuple[list[LookupSpec], list[ReferenceSpec]]) -> None:
     lookups, references = spec
@@ -91,6 +93,7 @@ def test_what_is_written_is_what_is_read(spec: tuple[list[LookupSpec], list[Refe
     assert list(read.references) == references
 
 
+@pytest.mark.slow
 @given(specs(), st.lists(st.text(max_size=60), max_size=3))
 def test_no_comment_changes_a_spec(spec: tuple[list[LookupSpec], list[ReferenceSpec]], lines: list[str]) -> None:
     lookups, references = spec

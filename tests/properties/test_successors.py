@@ -190,6 +190,7 @@ def test_names_are_new_unique_and_fit(table: Table, refs: tuple[Carried, ...]) -
     assert succession(table, refs, taken) == result, "the same on every run"
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(tables(), references())
 def test_what_each_successor_is(table: Table, refs: tuple[Carried, ...]) -> None:

@@ -33,20 +33,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings: those of the environment if none are given.
     """
     chosen = settings or from_environment()
-    engine = engine_for(chosen)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        engine.dispose()
-
     app = FastAPI(
-        title="PhotoCat", version=__version__, lifespan=lifespan, generate_unique_id_function=_operation_id,
+        title="PhotoCat", version=__version__, lifespan=_lifespan, generate_unique_id_function=_operation_id,
         description="A multi-tenant photo catalogue. Errors are problem details (RFC 9457).",
     )  # fmt: skip
-    app.state.service = Service(
-        chosen, engine, sessions_for(engine), columns_for(chosen.tag_columns), Storage(chosen.storage)
-    )
+    app.state.service = service_for(chosen)
     app.add_middleware(BodyLimit, settings=chosen, uploads=frozenset({f"{PREFIX}/images"}))
     install(app, chosen.retry_after)
     app.include_router(health.router)
@@ -60,6 +51,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     pages.install(app)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
+
+
+def service_for(settings: Settings) -> Service:
+    """What an application works with."""
+    engine = engine_for(settings)
+    columns = columns_for(settings.tag_columns)
+    return Service(settings, engine, sessions_for(engine), columns, Storage(settings.storage))
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    app.state.service.engine.dispose()
 
 
 def _operation_id(route: APIRoute) -> str:
