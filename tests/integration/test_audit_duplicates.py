@@ -46,6 +46,7 @@ def model(db: Database) -> Model:
         return bind(spec, inspect(conn, tables_of(spec)), {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "count"), [("SELECT 1", 0), (EQUAL_PATHS, 2), (NO_PATH, 2), (EQUAL_PATHS + NO_PATH, 4)]
 )

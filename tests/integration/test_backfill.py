@@ -64,6 +64,7 @@ def undo(ctx: Context, *, clear_rows: bool) -> None:
     ledger.finish_phase(ctx.conn, ctx.run, "backfill", undone=True, seconds=0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["live", "window"])
 def test_every_reference_is_filled(database: Make, strategy: str) -> None:
     db = database(SMALL)
@@ -147,6 +148,7 @@ def test_decisions_open_the_gate_and_are_followed(database: Make) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_newcomer_behind_the_gate_leaves_the_phase_open_and_resumable(database: Make) -> None:
     db = database(SMALL)
     told = Told().at("fill:machine_tags:before-commit", 1, lambda: db.run(ORPHAN))
@@ -190,6 +192,7 @@ def test_ctrl_c_and_the_same_command_again(database: Make) -> None:
     assert db.value(WRONG) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clear_rows", [True, False])
 def test_undo_clears_keys_only_where_the_columns_stay(database: Make, clear_rows: bool) -> None:
     db = database(SMALL)

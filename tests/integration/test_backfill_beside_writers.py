@@ -159,6 +159,7 @@ def _between(point: str, *statements: str, url: Database) -> Callable[[Event], N
     return sink
 
 
+@pytest.mark.slow
 def test_two_of_one_name_that_both_leave_while_their_rows_are_passed(database: Make) -> None:
     """Both are queued, and both had the name that the rows without a key hold."""
     db = database(WRITTEN_TO)

@@ -53,6 +53,7 @@ def test_a_backup_gives_everything_back(pg: Cluster, database: Make, tmp_path: P
     assert again.value("SELECT (last_value, is_called)::text FROM never") == "(7,f)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_nobody_else_reads_it(pg: Cluster, database: Make, tmp_path: Path, kind: str) -> None:
     on = pg.server.url()

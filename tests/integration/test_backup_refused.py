@@ -90,6 +90,7 @@ def test_a_byte_flipped_in_the_manifest(copies: Made) -> None:
         refused(path, copies.url, "cut short, or no manifest of ours")
 
 
+@pytest.mark.slow
 def test_a_file_removed_cut_short_or_added(copies: Made) -> None:
     for file in (copies.directory / "dump").iterdir():
         whole = file.read_bytes()

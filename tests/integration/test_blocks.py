@@ -52,6 +52,7 @@ def fill(ctx: Context, name: str = "machine_tags") -> Work:
     return fill_work(ctx.model.reference(name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["live", "window"])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_row_gets_the_key_of_its_own_category(
@@ -93,6 +94,7 @@ def test_a_batch_reads_its_blocks_alone(database: Callable[[str], Database]) -> 
     assert "LockRows" in plan
 
 
+@pytest.mark.slow
 def test_held_rows_are_visited_again_and_their_holder_is_named(
     database: Callable[[str], Database], sessions: MakeSessions
 ) -> None:
@@ -185,6 +187,7 @@ def test_a_rewrite_between_two_batches_starts_the_scan_again(database: Callable[
     assert db.value(WRONG) == 0
 
 
+@pytest.mark.slow
 def test_a_rewrite_between_two_runs_starts_the_scan_again(database: Callable[[str], Database]) -> None:
     db = database(BIG)
     db.run("CREATE INDEX backwards ON public.machine_tags (id DESC)")
@@ -296,6 +299,7 @@ def test_a_deadlock_never_hits_the_application(database: Callable[[str], Databas
     assert db.value(WRONG) == 0
 
 
+@pytest.mark.slow
 def test_a_batch_waits_outside_until_a_rename_has_committed(
     database: Callable[[str], Database], sessions: MakeSessions
 ) -> None:
@@ -383,6 +387,7 @@ def test_ctrl_c_ends_the_batch_in_hand_and_the_next_run_resumes(
     assert db.value(TWICE) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", [BATCH + ":before", BATCH + ":after", "fill:machine_tags:before-commit", COMMITTED])
 def test_a_killed_backend_loses_its_batch_alone(database: Callable[[str], Database], point: str) -> None:
     """Rule 12: the checkpoint is part of the statement, so that neither is ever there without the other."""
@@ -469,6 +474,7 @@ def test_a_locked_table_is_waited_for_and_its_holder_named(
     assert sweeping.wait().value == Swept(80)
 
 
+@pytest.mark.slow
 def test_keys_are_cleared_in_batches(database: Callable[[str], Database]) -> None:
     db = database(BIG)
     with run(db) as ctx:

@@ -102,6 +102,7 @@ def test_a_plan_says_what_each_step_locks(nf: Run) -> None:
     assert script.count("BEGIN;") == script.count("COMMIT;")
 
 
+@pytest.mark.slow
 def test_a_plan_says_how_uniques_stand_until_contract(nf: Run) -> None:
     def statements(*arguments: str) -> list[str]:
         steps = nf("--json", "plan", *arguments).json["steps"]
@@ -151,12 +152,14 @@ def test_the_ledgers_spec_is_taken_where_there_is_no_file(normalform: Commands, 
     assert nf("backfill").status == 0
 
 
+@pytest.mark.slow
 def test_watch_shows_each_look(nf: Run) -> None:
     nf("expand")
     ran = nf("--json", "watch", "--times", "2", "--every", "0.2")
     assert [json.loads(line)["last"] for line in ran.out.splitlines()] == ["expand", "expand"]
 
 
+@pytest.mark.slow
 def test_events_are_lines_of_json(nf: Run) -> None:
     ran = nf("--json", "run", "--until", "backfill")
     events = [json.loads(line) for line in ran.err.splitlines()]
@@ -244,6 +247,7 @@ def test_no_spec_anywhere(normalform: Commands, nf: Run, db: Database) -> None:
     assert not ledger_stands(db)
 
 
+@pytest.mark.slow
 def test_a_decision_file_with_bad_lines(normalform: Commands, nf: Run, db: Database) -> None:
     db.run(ORPHAN)
     assert nf("audit").status == 1
@@ -393,6 +397,7 @@ def test_another_runner(nf: Run, db: Database) -> None:
         assert nf("status").status == 0, "looking is always possible"
 
 
+@pytest.mark.slow
 def test_a_role_that_may_not(normalform: Commands, nf: Run, db: Database) -> None:
     ran = normalform("expand", NORMALFORM_DATABASE_URL=db.app_url)
     assert ran.status == 5

@@ -292,6 +292,7 @@ with Connector(sys.argv[1], run=1).open("main") as conn:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_clients_backend_goes_though_it_waits_for_a_lock(
     db: Database, sessions: Callable[[Database], Sessions]
 ) -> None:

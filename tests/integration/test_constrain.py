@@ -257,6 +257,7 @@ def storm(db: Database, statements: Sequence[str], each: int) -> Counter[str]:
     return failed
 
 
+@pytest.mark.slow
 def test_late_no_upsert_fails(database: Make) -> None:
     db = database("keyed")
     with keyed.keyed(db) as ctx:
@@ -305,6 +306,7 @@ def test_upserts_by_text_while_the_successor_is_built(database: Make, uniques: s
     assert set(failed) == failures
 
 
+@pytest.mark.slow
 def test_why_no_immediate_unique_stands_beside_the_legacy_one(database: Make) -> None:
     """Two upserts by text find no conflict, and one of them meets it in the key's unique, which it does not name."""
     db = database("keyed")

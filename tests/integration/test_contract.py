@@ -127,6 +127,7 @@ def test_only_what_is_a_rows_own_is_archived(database: Make) -> None:
     assert db.value("SELECT count(*) FROM normalform.residue WHERE own_value") == 1
 
 
+@pytest.mark.slow
 def test_a_rename_while_contracted_carries_what_the_key_gives_and_nothing_else(database: Make) -> None:
     db = database("keyed")
     with keyed.keyed(db, before=RICH) as ctx:
@@ -139,6 +140,7 @@ def test_a_rename_while_contracted_carries_what_the_key_gives_and_nothing_else(d
     assert rows == [(1, "arbre", "nature!/plants"), (2, "Tree", "nature/plants"), (7, "arbre", None)]
 
 
+@pytest.mark.slow
 def test_an_archived_text_counts_only_while_its_key_does(database: Make) -> None:
     db = database("keyed")
     with keyed.keyed(db, before=RICH) as ctx:
@@ -193,6 +195,7 @@ def test_rows_that_change_between_the_sweep_and_the_drop(database: Make) -> None
     assert db.value("SELECT count(*) FROM public.permatags") == 0
 
 
+@pytest.mark.slow
 def test_texts_without_a_key_come_back(database: Make) -> None:
     db = database("keyed")
     spec = mini.SPEC_TEXT.replace("[reference.image_tags]\n", "[reference.image_tags]\nrequired = false\n")
@@ -221,6 +224,7 @@ def test_a_reference_that_keeps_its_text_is_left_alone(database: Make) -> None:
     assert db.value("SELECT count(*) FROM public.detected_faces WHERE person_name = 'Ada'") == 1
 
 
+@pytest.mark.slow
 def test_without_a_primary_key(database: Make) -> None:
     db = database("keyed")
     before = "ALTER TABLE public.machine_tags DROP CONSTRAINT machine_tags_pkey"

@@ -258,6 +258,7 @@ def test_the_data_tenants_have_only_the_datas_own_defects(small: Database) -> No
     assert small.value("SELECT count(*) FROM machine_tags WHERE tenant_id IN ('bcg', 'demo') OR tenant_id IS NULL") == 0
 
 
+@pytest.mark.slow
 def test_the_same_rows_give_the_same_database(database: Make) -> None:
     def content() -> tuple[dict[str, int], list[list[tuple[Any, ...]]]]:
         db = database()
@@ -326,6 +327,7 @@ UPDATE machine_tags m SET keyword_id = other FROM (
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contracted", [False, True])
 def test_truth_names_what_is_wrong(small: Database, contracted: bool) -> None:
     small.run(KEYS)
@@ -349,6 +351,7 @@ def test_truth_sees_text_that_was_edited(small: Database) -> None:
     assert (report.wrong_text, report.texts_true, len(report.samples)) == (2, False, 2)
 
 
+@pytest.mark.slow
 def test_the_runbooks_join_goes_wrong_and_leaves_nothing(small: Database) -> None:
     pictures = read_pictures()
     standing: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)

@@ -92,6 +92,7 @@ def test_the_socket_is_private_and_spaces_do_not_hurt(home: Path, pg_version: in
     assert run(server, "SELECT 1") == 1
 
 
+@pytest.mark.slow
 def test_it_is_stopped_by_its_folder_alone(home: Path, pg_version: int, servers: ExitStack) -> None:
     assert not stop(home / "data") and list(home.iterdir()) == []
     server = servers.enter_context(start(home / "data", version=pg_version, settings=QUICK))

@@ -76,6 +76,7 @@ def stopped_everywhere(ctx: Context, do: Callable[[], None]) -> set[str]:
         return passed
 
 
+@pytest.mark.slow
 def test_stopped_at_every_point_and_resumed_it_comes_to_the_same(db: Database, engine: Engine) -> None:
     """All of one plan, there and back, on one database: every point stops it once."""
     ear = Ear()

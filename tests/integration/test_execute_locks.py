@@ -57,6 +57,7 @@ def test_it_waits_for_who_holds_the_table_and_says_who(
     assert [text.split(":")[0] for text in ear.waits] == [f"try {n + 1}" for n in range(len(ear.waits))]
 
 
+@pytest.mark.slow
 def test_readers_pass_between_two_tries(db: Database, sessions: SessionsOf) -> None:
     """The queue behind us is let go: a reader that came after our try is answered while the table is still held."""
     all_sessions = sessions(db)

@@ -160,6 +160,7 @@ def test_every_way_before_during_and_after(database: Make, tmp_path: Path) -> No
     assert brief(db, "image_tags", "108") == ("sky", None, "exact", [])
 
 
+@pytest.mark.slow
 def test_a_row_that_no_rule_accounts_for(database: Make) -> None:
     db = database("explain")
     api.run(Options(db.url, SPEC), until="expand")

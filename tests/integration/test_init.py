@@ -193,6 +193,7 @@ def test_it_finds_a_database_that_is_nothing_like_the_demo(database: Callable[..
 # ------------------------------------------------------------------------------------------------------- decoys
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("analyzed", [True, False], ids=["statistics", "samples"])
 def test_decoys_lead_nowhere(database: Callable[..., Database], analyzed: bool) -> None:
     db = database(DECOYS)
@@ -236,6 +237,7 @@ def test_nothing_is_found_where_nothing_repeats(db: Database) -> None:
 # ------------------------------------------------------------------------------------------- awkward and forbidden
 
 
+@pytest.mark.slow
 def test_identifiers_may_hold_anything(db: Database) -> None:
     db.run(f'''
         CREATE SCHEMA "Far; Away";

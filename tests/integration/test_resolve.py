@@ -16,6 +16,7 @@ from resolving import CASES, TEMPLATE, file
 Engine = Callable[..., Context]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_do_undo_do_undo(database: Callable[..., Database], engine: Engine, tmp_path: Path, case: str) -> None:
     db = database(TEMPLATE)

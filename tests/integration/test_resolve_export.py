@@ -44,6 +44,7 @@ def decide(entry: Line) -> Line:
     return replace(entry, decision=word, target=(found.target or "") if found else "")
 
 
+@pytest.mark.slow
 def test_what_is_exported_can_be_decided_and_opens_the_gate(database: Make, engine: Engine, tmp_path: Path) -> None:
     db = database(TEMPLATE)
     before, schema = checksums(db), dump_schema(db)

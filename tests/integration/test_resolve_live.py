@@ -51,6 +51,7 @@ def test_a_tag_that_is_being_written_is_carried_too(
     assert db.value("SELECT count(*) FROM image_tags WHERE keyword = 'tree' AND tenant_id = 't'") == 0
 
 
+@pytest.mark.slow
 def test_the_application_is_never_the_victim(database: Make, engine: Engine, sessions: Open, tmp_path: Path) -> None:
     """It holds a row that we need and wants a table that we hold: we give way at once, and it goes on."""
     db = database(TEMPLATE)

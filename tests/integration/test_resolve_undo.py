@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from compare import checksums, dump_schema
 from fix_servers import Database, template
@@ -110,6 +111,7 @@ ALTER TABLE public.image_tags ENABLE ALWAYS TRIGGER log;
 """
 
 
+@pytest.mark.slow
 def test_triggers_fire_and_the_bytes_come_back_all_the_same(database: Make, engine: Engine, tmp_path: Path) -> None:
     db = database(TEMPLATE)
     db.run(TRIGGERS)
@@ -135,6 +137,7 @@ INSERT INTO public.image_tags (tenant_id, image_id, keyword) SELECT 't', 1, 'tre
 """
 
 
+@pytest.mark.slow
 def test_tables_without_a_key(database: Make, engine: Engine, tmp_path: Path) -> None:
     db = database(TEMPLATE)
     db.run(KEYLESS)
@@ -186,6 +189,7 @@ add = "key;id"
 NASTY_TEMPLATE = template("resolving-nasty", NASTY)
 
 
+@pytest.mark.slow
 def test_names_with_quotes_and_semicolons(database: Make, engine: Engine, tmp_path: Path) -> None:
     db = database(NASTY_TEMPLATE)
     before, schema = checksums(db), dump_schema(db)

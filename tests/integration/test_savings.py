@@ -251,6 +251,7 @@ def test_a_lookup_to_be_made_counts_too(database: Make, tmp_path: Path) -> None:
         assert about(table.contracted.indexes, indexes, 0.10), table
 
 
+@pytest.mark.slow
 def test_once_the_migration_has_begun_nothing_is_foretold(database: Make, tmp_path: Path) -> None:
     db = database(SMALL)
     Migration(db, tmp_path).to("expand")

@@ -171,6 +171,7 @@ def test_when_a_run_ends_the_next_begins(db: Database) -> None:
 # ------------------------------------------------------------------------------------------------- after a death
 
 
+@pytest.mark.slow
 def test_after_a_killed_runner_the_next_goes_on(db: Database) -> None:
     with child(db, "idle") as (process, run, _):
         assert db.value(f"SELECT token = {run} FROM normalform.control")

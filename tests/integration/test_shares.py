@@ -107,6 +107,7 @@ def test_a_killed_backend_loses_its_batch_alone(database: Callable[[str], Databa
     assert (db.value(UNFILLED), db.value(WRONG), db.value(TWICE)) == (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_rows_that_a_share_passed_over_are_done_with_the_slice(
     database: Callable[[str], Database], sessions: MakeSessions
 ) -> None:

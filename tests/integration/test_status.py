@@ -38,6 +38,7 @@ def test_nothing_is_there(db: Database) -> None:
     assert {p.state for p in found.phases} == {"open"}
 
 
+@pytest.mark.slow
 def test_phases_runs_and_works(db: Database) -> None:
     runner = Runner(db.url, mini.SPEC_TEXT)
     runner.advance("expand")

@@ -42,6 +42,7 @@ PATHS = "SELECT category, keyword_id, count(*) FROM machine_tags WHERE tenant_id
 PENDING = "SELECT kind, key, old_text, new_text FROM normalform.pending ORDER BY id"
 
 
+@pytest.mark.slow
 def test_rule_11_a_queued_rename_touches_no_row(database: Make, engine: Engine) -> None:
     db = database(QUEUED)
     db.run("UPDATE keywords SET keyword = 'arbre' WHERE id = 1", "app")
@@ -55,6 +56,7 @@ def test_rule_11_a_queued_rename_touches_no_row(database: Make, engine: Engine) 
     assert db.rows("SELECT keyword FROM keyword_models WHERE keyword_id = 1") == [("arbre",)]
 
 
+@pytest.mark.slow
 def test_rule_11_several_renames_of_one_row_and_of_its_path(database: Make, engine: Engine) -> None:
     db = database(QUEUED)
     for statement in (
@@ -83,6 +85,7 @@ def test_rule_11_a_write_to_a_row_in_the_queue_keeps_its_key(database: Make) -> 
     assert db.rows(write + "RETURNING keyword, keyword_id", "app") == [("arbre", 1)]
 
 
+@pytest.mark.slow
 def test_rule_11_rows_without_a_key_are_carried_from_the_queue(database: Make, engine: Engine) -> None:
     db = database(QUEUED_EMPTY)
     db.run("UPDATE keywords SET keyword = 'arbre' WHERE id = 1", "app")

@@ -168,6 +168,7 @@ def test_a_text_that_another_row_lists_as_alias_too_is_not_decided_by_it(filled:
     assert certificates(engine(filled.url))["faces"].passed
 
 
+@pytest.mark.slow
 def test_a_deleted_row_shows_between_two_certificates(filled: Database, engine: Engine) -> None:
     ctx = engine(filled.url)
     before = verify.verify(ctx)
@@ -251,6 +252,7 @@ def test_a_null_is_not_an_empty_text(filled: Database, engine: Engine) -> None:
     assert null.passed and empty.passed and null.stored_checksum != empty.stored_checksum
 
 
+@pytest.mark.slow
 def test_certificates_are_kept_and_undo_deletes_them(filled: Database, engine: Engine) -> None:
     ctx = engine(filled.url)
     assert unproven(ctx.conn, ctx.model) == [f"{r.name}: not verified" for r in ctx.model.references]
@@ -280,6 +282,7 @@ def test_masking_hides_every_value(filled: Database, engine: Engine) -> None:
         assert value not in said
 
 
+@pytest.mark.slow
 def test_a_failure_says_what_to_run_next(filled: Database, engine: Engine) -> None:
     ctx = engine(filled.url)
     corrupt(filled, "UPDATE machine_tags SET keyword_id = NULL WHERE id = 1")

@@ -151,6 +151,7 @@ def test_between_two_pieces_no_transaction_is_open(filled: Database, engine: Eng
     assert seen == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_window_is_one_snapshot(filled: Database, engine: Engine) -> None:
     """What is written once the first table is being read shows in no certificate."""
     sink = Listener()
@@ -203,6 +204,7 @@ def test_a_locked_table_is_waited_for_without_standing_in_its_queue(
     assert found["faces"].passed and waited == ["verify:faces:0"] * 3
 
 
+@pytest.mark.slow
 def test_a_range_that_takes_too_long_is_read_in_halves(filled: Database, engine: Engine) -> None:
     """The server's timeout is played by the listener: it cancels the first two pieces."""
     sink = Listener()

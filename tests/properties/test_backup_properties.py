@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,11 +34,13 @@ manifests = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(manifests)
 def test_a_manifest_reads_as_it_was_written(manifest: Manifest) -> None:
     assert parse(manifest.to_text()) == manifest
 
 
+@pytest.mark.slow
 @given(manifests, st.data())
 def test_a_flipped_bit_is_seen_or_says_the_same(manifest: Manifest, data: st.DataObject) -> None:
     written = bytearray(manifest.to_text().encode())
@@ -49,6 +52,7 @@ def test_a_flipped_bit_is_seen_or_says_the_same(manifest: Manifest, data: st.Dat
     assert read == manifest
 
 
+@pytest.mark.slow
 @given(manifests, st.data())
 def test_what_is_cut_short_is_seen(manifest: Manifest, data: st.DataObject) -> None:
     text = manifest.to_text()

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,6 +50,7 @@ class World:
     covered: Counter[int] = field(default_factory=Counter)  # in the file as it is
 
 
+@pytest.mark.slow
 @given(
     units=st.integers(0, 20_000),
     workers=st.integers(1, 8),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -47,12 +48,14 @@ def spelt(data: st.DataObject, token: Token) -> str:
     return token.text.upper() if data.draw(st.booleans()) else token.text
 
 
+@pytest.mark.slow
 @given(st.data(), st.sampled_from(STATEMENTS))
 def test_the_layout_of_a_statement_changes_nothing(data: st.DataObject, statement: str) -> None:
     written = laid_out(data, statement)
     assert told(read(written, WORLD)) == told(read(statement, WORLD)), written
 
 
+@pytest.mark.slow
 @given(st.data(), st.sampled_from(BODIES))
 def test_the_layout_of_a_body_changes_nothing(data: st.DataObject, body: str) -> None:
     def found(text: str) -> str:
@@ -73,6 +76,7 @@ def test_whatever_stands_in_quotes_is_one_token_that_means_itself(content: str, 
     assert (found[1].name is not None) == (quote == '"')
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60))
 def test_any_text_is_cut_into_tokens_without_loss(text: str) -> None:
     found = tokens(text)

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -42,6 +43,7 @@ LINES = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(LINES)
 def test_export_and_parse_are_inverse(lines: list[Line]) -> None:
     found, problems = read(write(lines))
@@ -65,6 +67,7 @@ def test_a_cell_is_nothing_that_a_spreadsheet_would_change(text: str) -> None:
     assert all(unicodedata.category(c) not in ("Cc", "Cf", "Zl", "Zp", "Co", "Cn") for c in cell), "nothing is hidden"
 
 
+@pytest.mark.slow
 @given(LINES)
 def test_what_a_spreadsheet_reads_and_writes_again_is_the_same_file(lines: list[Line]) -> None:
     rows = list(csv.reader(io.StringIO(write(lines), newline="")))

@@ -201,6 +201,7 @@ def test_reader_and_schema_agree_on_a_mutated_document(data: dict[str, Any]) -> 
         assert all(ONLY_READER.search(line) for line in result.problems), result.problems
 
 
+@pytest.mark.slow
 @given(mutated())
 def test_every_problem_is_one_line_that_begins_with_a_key_of_the_document(data: dict[str, Any]) -> None:
     result = read(document(data))
@@ -235,6 +236,7 @@ TOML = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(TOML)
 def test_any_toml_is_a_spec_or_a_list_of_problems(data: dict[str, Any]) -> None:
     result = read(document(data))
