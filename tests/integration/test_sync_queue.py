@@ -264,6 +264,22 @@ def test_rule_11_auto_queues_what_more_than_1000_rows_hang_on(database: Make, en
     assert db.rows(COUNTS)[0] == ("arbre", 1, 1040)
 
 
+def test_rule_05_a_path_that_is_renamed_beside_a_queued_name_waits_with_it(database: Make, engine: Engine) -> None:
+    """The rows still hold the former name, by which nobody who carries the new path at once would find them."""
+    db = database(FILLED)
+    db.run(
+        "INSERT INTO machine_tags (image_id, tenant_id, keyword, category, tag_type) "
+        "SELECT 1 + g % 40, 't', 'tree', 'nature/plants', 'x' || g FROM generate_series(1, 1000) g",
+        "app",
+    )
+    db.run("UPDATE keywords SET keyword = 'arbre' WHERE id = 1", "app")
+    db.run("UPDATE keyword_categories SET name = 'flora' WHERE id = 2", "app")
+    carry_pending(engine(db.url))
+    assert db.rows(COUNTS)[0] == ("arbre", 1, 1040)
+    assert db.rows(PATHS)[0] == ("nature/flora", 1, 1040)
+    assert db.rows(PENDING) == []
+
+
 def test_rule_11_a_transaction_that_cannot_see_leaves_an_entry(database: Make, engine: Engine, sessions: Open) -> None:
     """A row is written after the snapshot of the transaction that renames: only the queue can reach it."""
     db = database(FILLED)

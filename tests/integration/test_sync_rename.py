@@ -9,6 +9,7 @@ import pytest
 from psycopg import sql
 
 from fix_servers import Database, template
+from fix_sessions import Sessions
 from normalform.sql.quote import table
 from normalform.sql.sync import sync_reference_steps
 from syncing import DISAGREEING, apply, expanded, model_of, tag, tags, with_lines
@@ -16,6 +17,7 @@ from syncing import DISAGREEING, apply, expanded, model_of, tag, tags, with_line
 SQL = sql.SQL
 
 Make = Callable[..., Database]
+Open = Callable[[Database], Sessions]
 
 CREATE = with_lines(machine_tags='on_unknown = "create"')
 FILLED = template("rename-filled", expanded(fill=True))
@@ -110,6 +112,19 @@ def test_rule_05_a_category_that_is_renamed_changes_every_path_below_it(database
     assert db.rows("SELECT category FROM permatags GROUP BY 1") == [("world",)]
     assert db.rows("SELECT category FROM image_tags WHERE tenant_id = 't' GROUP BY 1") == [(None,)]
     assert db.rows("SELECT category FROM image_tags WHERE tenant_id = 'u' GROUP BY 1") == [("nature",)]
+
+
+def test_rule_05_a_category_that_is_renamed_beside_a_keyword_below_it(database: Make, sessions: Open) -> None:
+    """The category's rename waits for the keyword's, and must then look for the rows by their new name."""
+    db = database(FILLED)
+    keyword, category = sessions(db).open("keyword", "category")
+    keyword.run("BEGIN; UPDATE keywords SET keyword = 'arbre' WHERE id = 1")
+    category.start("UPDATE keyword_categories SET name = 'natura' WHERE id = 1").wait_until_blocked(by=keyword)
+    keyword.run("COMMIT")
+    assert category.wait().error is None
+    assert db.rows(COUNTS)[0] == ("arbre", 1, 40)
+    assert db.rows(PATHS)[0] == ("natura/plants", 1, 40)
+    assert db.rows(PENDING) == []
 
 
 def test_rule_05_a_category_that_moves(database: Make) -> None:

@@ -76,7 +76,8 @@ def carry_work(reference: Reference, kind: Kind) -> Work | None:
 def open_rows(reference: Reference, kind: Kind, last: int) -> sql.Composed | None:
     """Return a query of one boolean: whether any row still waits for entries of a kind; None where none can.
 
-    Entries of a lookup row that has newer ones are left out: while its text waits, nothing can be said of its path.
+    Entries of a lookup row that has newer ones are left out: while its text waits, nothing can be said of its path. A
+    former text is found whatever becomes of the path, so that it is left out for newer texts alone.
 
     Args:
         reference: the reference.
@@ -88,7 +89,7 @@ def open_rows(reference: Reference, kind: Kind, last: int) -> sql.Composed | Non
         return None
     return SQL(
         "WITH nf_entries AS MATERIALIZED (SELECT * FROM ({entries}) p WHERE p.entry <= {last} AND NOT EXISTS (SELECT "
-        "FROM {pending} n WHERE n.lookup = {lookup} AND n.id > {last} AND {key} = p.id)) "
+        "FROM {pending} n WHERE n.lookup = {lookup} AND n.id > {last} AND {key} = p.id AND {newer})) "
         "SELECT EXISTS (SELECT FROM {table} t JOIN nf_entries e ON {match})"
     ).format(
         entries=shape.entries,
@@ -96,15 +97,16 @@ def open_rows(reference: Reference, kind: Kind, last: int) -> sql.Composed | Non
         pending=ledger("pending"),
         lookup=sql.Literal(reference.lookup.name),
         key=key_cast(reference, SQL("n.key")),
+        newer=SQL("n.kind = 'text'" if kind == "text" else "true"),
         table=table(reference.table.name),
         match=shape.match,
     )
 
 
-#: Entries up to a number whose lookup row has no newer one: what a run can be held to.
+#: Entries up to a number whose lookup row has no newer one, text entries no newer text: what a run can be held to.
 _SETTLED = (
     "FROM normalform.pending p WHERE p.id <= %(last)s AND NOT EXISTS (SELECT FROM normalform.pending n "
-    "WHERE n.lookup = p.lookup AND n.key = p.key AND n.id > %(last)s)"
+    "WHERE n.lookup = p.lookup AND n.key = p.key AND n.id > %(last)s AND (n.kind = 'text' OR p.kind <> 'text'))"
 )
 #: Which those are, and the statement that forgets them; both take ``last``. It forgets none but ``looked``, those that
 #: were looked for: numbers are not in the order of commits, so that others may have come below the last.

@@ -45,6 +45,7 @@ def update_function(model: Model, lookup: Lookup) -> Function:
     body = SQL("""
 DECLARE
     v_row record;
+    v_text text;
     v_rows bigint := 0;
     v_queue boolean := {queue};
 BEGIN
@@ -80,12 +81,13 @@ END
 
 
 def settle(model: Model, lookup: Lookup, changes: sql.Composable) -> sql.Composable:
-    """Return plpgsql statements that carry or queue ``changes``; needs ``v_row record``, ``v_rows`` and ``v_queue``.
+    """Return plpgsql statements that carry or queue ``changes``; needs ``v_row``, ``v_rows``, ``v_queue``, ``v_text``.
 
     Args:
         model: the model.
         lookup: the lookup whose rows mean something else now.
-        changes: a query (id, s1 …, old_x, new_x, old_q, new_q, meant), one row for each lookup row.
+        changes: a query (id, s1 …, old_x, new_x, old_q, new_q, meant), one row for each lookup row. Where old_x is
+            new_x, both are read again once the row is locked: whoever renamed it meanwhile has carried its text.
     """
     references = model.references_of(lookup)
     count = [
@@ -118,8 +120,12 @@ def settle(model: Model, lookup: Lookup, changes: sql.Composable) -> sql.Composa
     """).format(changes=changes, count=SQL("\n        ").join(count), limit=sql.Literal(AUTO_LIMIT))
     return SQL("""{counting}FOR v_row IN {changes} LOOP
         -- A key is written under a lock of its row alone, or a delete beside us would miss the rows that get it.
-        PERFORM FROM {lookup} l WHERE {id} = v_row.id FOR KEY SHARE;
+        SELECT {text} INTO v_text FROM {lookup} l WHERE {id} = v_row.id FOR KEY SHARE;
         CONTINUE WHEN NOT FOUND;
+        IF v_row.old_x = v_row.new_x THEN
+            v_row.old_x := v_text;
+            v_row.new_x := v_text;
+        END IF;
         IF v_queue THEN
             -- Rows without a key that the qualifier alone gives to this row would mean another one from now on.
             IF v_row.meant = 'path' THEN
@@ -132,7 +138,10 @@ def settle(model: Model, lookup: Lookup, changes: sql.Composable) -> sql.Composa
         ELSE
             {carry}
         END IF;
-        IF v_queue OR NOT {read_committed} THEN
+        -- Rows whose text still waits hold a former one: their path is carried behind it.
+        IF v_queue OR NOT {read_committed} OR (v_row.old_q <> v_row.new_q AND EXISTS (
+            SELECT FROM {pending} p WHERE p.lookup = {name} AND p.kind = 'text' AND p.key = v_row.id::text
+        )) THEN
         {queue}
         END IF;
     END LOOP;""").format(
@@ -147,6 +156,9 @@ def settle(model: Model, lookup: Lookup, changes: sql.Composable) -> sql.Composa
         carry=SQL("\n            ").join(carry) if carry else SQL("NULL;"),
         read_committed=READ_COMMITTED,
         queue=queue,
+        text=SQL("{}::text").format(column("l", lookup.text.name)),
+        pending=ledger("pending"),
+        name=sql.Literal(lookup.name),
     )
 
 

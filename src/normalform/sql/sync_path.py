@@ -52,6 +52,7 @@ def path_update_function(model: Model, lookup: Lookup) -> Function:
     body = SQL("""
 DECLARE
     v_row record;
+    v_text text;
     v_rows bigint := 0;
     v_queue boolean := {queue};
 BEGIN
