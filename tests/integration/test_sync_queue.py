@@ -39,6 +39,11 @@ QUEUED_EMPTY = template("queue-empty", expanded(QUEUE))
 
 COUNTS = "SELECT keyword, keyword_id, count(*) FROM machine_tags WHERE tenant_id = 't' GROUP BY 1, 2 ORDER BY 2, 1"
 PATHS = "SELECT category, keyword_id, count(*) FROM machine_tags WHERE tenant_id = 't' GROUP BY 1, 2 ORDER BY 2, 1"
+#: With these more rows hang on `tree` than `auto` carries at once.
+CROWD = """
+INSERT INTO machine_tags (image_id, tenant_id, keyword, category, tag_type)
+SELECT 1 + g % 40, 't', 'tree', 'nature/plants', 'x' || g FROM generate_series(1, 1000) g
+"""
 PENDING = "SELECT kind, key, old_text, new_text FROM normalform.pending ORDER BY id"
 
 
@@ -204,6 +209,26 @@ def test_rule_11_an_entry_stays_until_a_look_finds_nothing(database: Make, engin
     assert db.rows(COUNTS)[0] == ("arbre", 1, 41)
 
 
+def test_rule_11_a_text_is_done_however_often_its_path_changes_meanwhile(database: Make, engine: Engine) -> None:
+    """Or paths that change without end would keep it in the queue, and with it every path behind it."""
+    db = database(QUEUED)
+    db.run("UPDATE keywords SET keyword = 'arbre' WHERE id = 1", "app")
+    changed: list[str] = []
+
+    def sink(event: Event) -> None:
+        if event.kind == "point" and event.name == "carry-text:machine_tags:after-commit" and not changed:
+            changed.append(event.name)
+            db.run("UPDATE keyword_categories SET name = 'flora' WHERE id = 2", "app")
+
+    ctx = engine(db.url, QUEUE, sink=sink)
+    carry_pending(ctx)
+    assert changed
+    assert db.rows(PENDING) == [("path", "1", "nature/plants", "nature/flora")]
+    carry_pending(ctx)
+    assert db.rows(PENDING) == []
+    assert db.rows(PATHS)[0] == ("nature/flora", 1, 40)
+
+
 @pytest.mark.parametrize(
     ("early", "late", "check", "after"),
     [
@@ -251,11 +276,7 @@ def test_rule_11_a_queued_rename_that_meets_a_unique_says_so(database: Make, eng
 
 def test_rule_11_auto_queues_what_more_than_1000_rows_hang_on(database: Make, engine: Engine) -> None:
     db = database(FILLED)
-    db.run(
-        "INSERT INTO machine_tags (image_id, tenant_id, keyword, tag_type) "
-        "SELECT 1 + g % 40, 't', 'tree', 'x' || g FROM generate_series(1, 1000) g",
-        "app",
-    )
+    db.run(CROWD, "app")
     db.run("UPDATE keywords SET keyword = 'ocean' WHERE id = 4", "app")
     assert db.rows(PENDING) == []
     db.run("UPDATE keywords SET keyword = 'arbre' WHERE id = 1", "app")
@@ -267,11 +288,7 @@ def test_rule_11_auto_queues_what_more_than_1000_rows_hang_on(database: Make, en
 def test_rule_05_a_path_that_is_renamed_beside_a_queued_name_waits_with_it(database: Make, engine: Engine) -> None:
     """The rows still hold the former name, by which nobody who carries the new path at once would find them."""
     db = database(FILLED)
-    db.run(
-        "INSERT INTO machine_tags (image_id, tenant_id, keyword, category, tag_type) "
-        "SELECT 1 + g % 40, 't', 'tree', 'nature/plants', 'x' || g FROM generate_series(1, 1000) g",
-        "app",
-    )
+    db.run(CROWD, "app")
     db.run("UPDATE keywords SET keyword = 'arbre' WHERE id = 1", "app")
     db.run("UPDATE keyword_categories SET name = 'flora' WHERE id = 2", "app")
     carry_pending(engine(db.url))

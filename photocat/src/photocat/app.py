@@ -54,7 +54,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def service_for(settings: Settings) -> Service:
-    """What an application works with."""
+    """What an application works with; its connections are opened when they are first asked for.
+
+    Args:
+        settings: where its database and its files are, and which code it is.
+    """
     engine = engine_for(settings)
     columns = columns_for(settings.tag_columns)
     return Service(settings, engine, sessions_for(engine), columns, Storage(settings.storage))

@@ -120,7 +120,15 @@ def subtree(tenant: str, category_ids: Collection[int], name: str = "subtree") -
 def keywords_of(
     session: Session, tenant: str, keywords: Table, *, ids: Collection[int] = (), names: Collection[str] = ()
 ) -> list[Known]:
-    """The keywords with these keys or names, and every namesake of theirs."""
+    """The keywords with these keys or names, and every namesake of theirs.
+
+    Args:
+        session: in which to ask.
+        tenant: whose keywords.
+        keywords: the table, as the end at hand has it.
+        ids: keys.
+        names: names.
+    """
     if not ids and not names:
         return []
     by_id = select(keywords.c.keyword).where(keywords.c.id.in_(list(ids)))
@@ -170,7 +178,7 @@ def find_keywords(session: Session, tenant: str, keywords: Table, asked: Iterabl
 
 
 def keyword_by_id(session: Session, tenant: str, keywords: Table, keyword_id: int) -> Known:
-    """One keyword.
+    """One keyword; arguments as of `keywords_of`.
 
     Raises:
         Problem: 404 if the tenant has none with this key.

@@ -183,7 +183,7 @@ def _unpickled(kept: IO[bytes]) -> Iterator[dict[str, Any]]:
 def _stream(conn: psycopg.Connection, query: str) -> Iterator[dict[str, Any]]:
     with conn.transaction(), conn.cursor("nf_rows", row_factory=dict_row) as cursor:
         cursor.itersize = FETCHED
-        cursor.execute(f"{query}{MARK}".encode())  # a server-side cursor, which does not mark by itself
+        cursor.execute((query + MARK).encode())  # a server-side cursor, which does not mark by itself
         yield from cursor
 
 
